@@ -1,0 +1,1 @@
+//! The HTTPS face: `/v1`, the door for peers, authentication, problems.

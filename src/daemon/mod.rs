@@ -1,0 +1,1 @@
+//! The composition root: builds the parts, owns every task, stops them in order.
