@@ -1,1 +1,4 @@
-//! The HTTPS face: `/v1`, the door for peers, authentication, problems.
+//! The HTTPS face.
+
+pub mod auth;
+pub mod problem;
