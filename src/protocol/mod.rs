@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+pub mod envelope;
+
 /// Monotonic time: how long ago the member's own zero was. Never set back, unknown to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Mono(pub Duration);
