@@ -7,6 +7,8 @@ pub mod sync;
 
 use std::time::Duration;
 
+pub mod envelope;
+
 /// Monotonic time: how long ago the member's own zero was. Never set back, unknown to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Mono(pub Duration);

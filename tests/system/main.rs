@@ -1,0 +1,1 @@
+//! Real processes, hosts and containers: the release binary as its users run it.
