@@ -70,7 +70,10 @@ fn matches(range: &str, stored: &str) -> bool {
     if range == "*/*" || range.eq_ignore_ascii_case(stored) {
         return true;
     }
-    let kind = |text: &str| text.split_once('/').map(|(kind, _)| kind.to_ascii_lowercase());
+    let kind = |text: &str| {
+        text.split_once('/')
+            .map(|(kind, _)| kind.to_ascii_lowercase())
+    };
     range.ends_with("/*") && kind(range) == kind(stored)
 }
 

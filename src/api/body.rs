@@ -1,22 +1,17 @@
-//! Taking a request's body: bounded in size, in time, and in what all bodies together hold.
+//! Taking a request's body: bounded in size, and in what all bodies together hold. (In time it is
+//! bounded by whoever serves.)
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 
 use super::problem::{Code, Problem};
 
-/// How long a body may take from its first to its last octet.
-const WHOLE: Duration = Duration::from_mins(2);
-/// How long the next piece of a body may take.
-const PIECE: Duration = Duration::from_secs(15);
 /// What all bodies that are being taken or worked on may hold together, in KiB, at least.
 const BUDGET_KIB: usize = 64 * 1024;
 
@@ -58,20 +53,14 @@ impl Bodies {
     /// Takes a whole body, chunked or not.
     ///
     /// # Errors
-    /// `body-too-large` or `value-too-large` as soon as that is known, `body-timeout`, `overloaded`
-    /// when all bodies together hold too much, `invalid-body` if it breaks off.
+    /// `body-too-large` or `value-too-large` as soon as that is known, `overloaded` when all bodies
+    /// together hold too much, `invalid-body` if it breaks off.
     pub(super) async fn take(&self, body: Body, purpose: Purpose) -> Result<Received, Problem> {
-        timeout(WHOLE, self.collect(body, purpose))
-            .await
-            .unwrap_or_else(|_| Err(too_slow()))
-    }
-
-    async fn collect(&self, body: Body, purpose: Purpose) -> Result<Received, Problem> {
         let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         self.check(declared, purpose)?;
         let mut body = pin!(body);
         let mut received = Pieces::default();
-        while let Some(frame) = timeout(PIECE, body.frame()).await.map_err(|_| too_slow())? {
+        while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| broken_off())?;
             if let Ok(piece) = frame.into_data() {
                 self.check(received.length().saturating_add(piece.len()), purpose)?;
@@ -92,8 +81,10 @@ impl Bodies {
                 .hint("the limit is set by --max-value-bytes"));
         }
         if length > self.limit {
-            let detail =
-                format!("the body has more than {} bytes, the limit of this member", self.limit);
+            let detail = format!(
+                "the body has more than {} bytes, the limit of this member",
+                self.limit
+            );
             return Err(Problem::new(Code::BodyTooLarge, detail)
                 .hint("the limit is set by --max-body-bytes; PATCH takes a node in parts"));
         }
@@ -104,8 +95,11 @@ impl Bodies {
         let kib = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
         let budget = self.budget.clone();
         budget.try_acquire_many_owned(kib).map_err(|_| {
-            Problem::new(Code::Overloaded, "too many large bodies are on their way at once")
-                .retry_after(1)
+            Problem::new(
+                Code::Overloaded,
+                "too many large bodies are on their way at once",
+            )
+            .retry_after(1)
         })
     }
 }
@@ -142,12 +136,11 @@ impl Pieces {
     }
 
     fn whole(self) -> Received {
-        Received { octets: self.all.map_or(self.first, BytesMut::freeze), _share: self.share }
+        Received {
+            octets: self.all.map_or(self.first, BytesMut::freeze),
+            _share: self.share,
+        }
     }
-}
-
-fn too_slow() -> Problem {
-    Problem::new(Code::BodyTimeout, "the body did not arrive in time")
 }
 
 fn broken_off() -> Problem {
@@ -161,35 +154,55 @@ mod tests {
     use super::*;
 
     fn chunked(pieces: &[&'static str]) -> Body {
-        let pieces: Vec<_> = pieces.iter().map(|piece| Ok::<_, std::io::Error>(*piece)).collect();
+        let pieces: Vec<_> = pieces
+            .iter()
+            .map(|piece| Ok::<_, std::io::Error>(*piece))
+            .collect();
         Body::from_stream(stream::iter(pieces))
     }
 
     async fn take(bodies: &Bodies, body: Body, purpose: Purpose) -> Result<Bytes, Code> {
         let received = bodies.take(body, purpose).await;
-        received.map(|received| received.octets).map_err(|problem| problem.code)
+        received
+            .map(|received| received.octets)
+            .map_err(|problem| problem.code)
     }
 
     #[tokio::test]
     async fn bodies_arrive_whole_in_any_pieces() {
         let bodies = Bodies::new(10, 5);
         for body in [chunked(&["", "ab", "", "c", "de"]), Body::from("abcde")] {
-            assert_eq!(take(&bodies, body, Purpose::Value).await, Ok("abcde".into()));
+            assert_eq!(
+                take(&bodies, body, Purpose::Value).await,
+                Ok("abcde".into())
+            );
         }
-        assert_eq!(take(&bodies, Body::empty(), Purpose::Value).await, Ok("".into()));
+        assert_eq!(
+            take(&bodies, Body::empty(), Purpose::Value).await,
+            Ok("".into())
+        );
     }
 
     #[tokio::test]
     async fn what_is_too_large_is_refused_by_its_purpose() {
         let bodies = Bodies::new(10, 5);
         for six in [chunked(&["abc", "def"]), Body::from("abcdef")] {
-            assert_eq!(take(&bodies, six, Purpose::Value).await, Err(Code::ValueTooLarge));
+            assert_eq!(
+                take(&bodies, six, Purpose::Value).await,
+                Err(Code::ValueTooLarge)
+            );
         }
         let six = Body::from("abcdef");
-        assert_eq!(take(&bodies, six, Purpose::Document).await, Ok("abcdef".into()));
+        assert_eq!(
+            take(&bodies, six, Purpose::Document).await,
+            Ok("abcdef".into())
+        );
         for purpose in [Purpose::Value, Purpose::Document] {
             let eleven = Body::from("12345678901");
-            assert_eq!(take(&bodies, eleven, purpose).await, Err(Code::BodyTooLarge));
+            assert_eq!(
+                take(&bodies, eleven, purpose).await,
+                Err(Code::BodyTooLarge)
+            );
         }
     }
 
@@ -210,13 +223,9 @@ mod tests {
         let broken = vec![Ok("abc"), Err(std::io::Error::other("reset"))];
         let body = Body::from_stream(stream::iter(broken));
         let bodies = Bodies::new(10, 5);
-        assert_eq!(take(&bodies, body, Purpose::Value).await, Err(Code::InvalidBody));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_stops_coming_is_not_waited_for() {
-        let body = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
-        let bodies = Bodies::new(10, 5);
-        assert_eq!(take(&bodies, body, Purpose::Value).await, Err(Code::BodyTimeout));
+        assert_eq!(
+            take(&bodies, body, Purpose::Value).await,
+            Err(Code::InvalidBody)
+        );
     }
 }

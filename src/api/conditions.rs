@@ -3,7 +3,7 @@
 use http::header::{IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, HeaderName};
 
-use crate::app::{Condition, Tags};
+use crate::app::{Condition, EditError, Tags};
 
 use super::problem::{Code, Problem};
 
@@ -15,8 +15,8 @@ use super::problem::{Code, Problem};
 /// `invalid-header` for a list that cannot be read: a condition is never passed over in silence.
 pub(super) fn condition(headers: &HeaderMap) -> Result<Condition, Problem> {
     Ok(Condition {
-        if_match: tags(headers, IF_MATCH, Weak::MatchesNothing)?,
-        if_none_match: tags(headers, IF_NONE_MATCH, Weak::Matches)?,
+        if_match: tags(headers, &IF_MATCH, Weak::MatchesNothing)?,
+        if_none_match: tags(headers, &IF_NONE_MATCH, Weak::Matches)?,
     })
 }
 
@@ -33,29 +33,52 @@ pub(super) fn for_write(headers: &HeaderMap) -> Result<Condition, Problem> {
     condition(headers)
 }
 
+/// Whether there is any condition to be read.
+pub(super) fn are_any(headers: &HeaderMap) -> bool {
+    headers.contains_key(IF_MATCH) || headers.contains_key(IF_NONE_MATCH)
+}
+
+/// Whether a reader has what is there, of this tag, already (304).
+///
+/// # Errors
+/// `precondition-failed` if `If-Match` wanted another.
+pub(super) fn unchanged(headers: &HeaderMap, tag: &str) -> Result<bool, Problem> {
+    let Condition {
+        if_match,
+        if_none_match,
+    } = condition(headers)?;
+    if if_match.is_some_and(|tags| !tags.matches(true, Some(tag))) {
+        return Err(EditError::PreconditionFailed {
+            current: Some(tag.to_owned()),
+        }
+        .into());
+    }
+    Ok(if_none_match.is_some_and(|tags| tags.matches(true, Some(tag))))
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Weak {
     Matches,
     MatchesNothing,
 }
 
-fn tags(headers: &HeaderMap, name: HeaderName, weak: Weak) -> Result<Option<Tags>, Problem> {
+fn tags(headers: &HeaderMap, name: &HeaderName, weak: Weak) -> Result<Option<Tags>, Problem> {
     let mut any = false;
     let mut all = None;
-    for value in headers.get_all(&name) {
-        let text = std::str::from_utf8(value.as_bytes()).map_err(|_| unreadable(&name))?;
+    for value in headers.get_all(name) {
+        let text = std::str::from_utf8(value.as_bytes()).map_err(|_| unreadable(name))?;
         if text.trim() == "*" {
             any = true;
         } else {
             let list = all.get_or_insert_with(Vec::new);
-            read_list(text, weak, list).ok_or_else(|| unreadable(&name))?;
+            read_list(text, weak, list).ok_or_else(|| unreadable(name))?;
         }
     }
     match (any, all) {
         (false, None) => Ok(None),
         (true, None) => Ok(Some(Tags::Any)),
         (false, Some(list)) => Ok(Some(Tags::OneOf(list))),
-        (true, Some(_)) => Err(unreadable(&name)),
+        (true, Some(_)) => Err(unreadable(name)),
     }
 }
 
@@ -95,23 +118,29 @@ fn unreadable(name: &HeaderName) -> Problem {
 mod tests {
     use super::*;
 
-    fn read(name: HeaderName, values: &[&str]) -> Result<Option<Tags>, Code> {
+    fn read(name: &HeaderName, values: &[&str]) -> Result<Option<Tags>, Code> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(name.clone(), value.parse().unwrap());
         }
         let condition = condition(&headers).map_err(|problem| problem.code)?;
-        Ok(if name == IF_MATCH { condition.if_match } else { condition.if_none_match })
+        Ok(if *name == IF_MATCH {
+            condition.if_match
+        } else {
+            condition.if_none_match
+        })
     }
 
     #[track_caller]
     fn check(values: &[&str], strong: Option<&[&str]>, weak: Option<&[&str]>) {
         let tags = |list: Option<&[&str]>| match list {
-            Some(list) => Ok(Some(Tags::OneOf(list.iter().map(|t| (*t).to_owned()).collect()))),
+            Some(list) => Ok(Some(Tags::OneOf(
+                list.iter().map(|t| (*t).to_owned()).collect(),
+            ))),
             None => Err(Code::InvalidHeader),
         };
-        assert_eq!(read(IF_MATCH, values), tags(strong));
-        assert_eq!(read(IF_NONE_MATCH, values), tags(weak));
+        assert_eq!(read(&IF_MATCH, values), tags(strong));
+        assert_eq!(read(&IF_NONE_MATCH, values), tags(weak));
     }
 
     #[test]
@@ -124,14 +153,24 @@ mod tests {
         check(&[r#""a""#, r#""b""#], Some(&["a", "b"]), Some(&["a", "b"]));
         check(&[r#""""#], Some(&[""]), Some(&[""]));
         for name in [IF_MATCH, IF_NONE_MATCH] {
-            assert_eq!(read(name.clone(), &[" * "]), Ok(Some(Tags::Any)));
-            assert_eq!(read(name, &[]), Ok(None));
+            assert_eq!(read(&name, &[" * "]), Ok(Some(Tags::Any)));
+            assert_eq!(read(&name, &[]), Ok(None));
         }
     }
 
     #[test]
     fn what_cannot_be_read_is_refused_and_not_passed_over() {
-        for bad in ["", ",", "a", r#""a"#, r#"a""#, r#""a" "b""#, r#""a"b"#, r#"w/"a""#, r#"*, "a""#] {
+        for bad in [
+            "",
+            ",",
+            "a",
+            r#""a"#,
+            r#"a""#,
+            r#""a" "b""#,
+            r#""a"b"#,
+            r#"w/"a""#,
+            r#"*, "a""#,
+        ] {
             check(&[bad], None, None);
         }
         check(&["*", r#""a""#], None, None);

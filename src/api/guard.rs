@@ -20,7 +20,11 @@ pub(super) fn remote(head: &Parts) -> IpAddr {
 /// Programs send neither header and pass. (`Sec-Fetch-Site` says it best; browsers without it send
 /// `Origin` with every write.)
 pub(super) fn same_site(head: &Parts) -> Result<(), Problem> {
-    let text = |name| head.headers.get(name).map(|value: &http::HeaderValue| value.as_bytes());
+    let text = |name| {
+        head.headers
+            .get(name)
+            .map(|value: &http::HeaderValue| value.as_bytes())
+    };
     let is_same = match (text("sec-fetch-site"), text(ORIGIN.as_str())) {
         (Some(site), _) => site == b"same-origin" || site == b"none",
         (None, None) => true,
@@ -32,7 +36,10 @@ pub(super) fn same_site(head: &Parts) -> Result<(), Problem> {
     if is_same {
         return Ok(());
     }
-    Err(Problem::new(Code::CrossSite, "a page of another site may not write here"))
+    Err(Problem::new(
+        Code::CrossSite,
+        "a page of another site may not write here",
+    ))
 }
 
 fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
@@ -61,7 +68,10 @@ pub(super) fn is_verbose(uri: &Uri) -> Result<bool, Problem> {
 
 fn unknown(query: &str) -> Problem {
     let first = query.split(['&', '=']).next().unwrap_or_default();
-    Problem::new(Code::InvalidQuery, format!("this path knows no query parameter {first:?}"))
+    Problem::new(
+        Code::InvalidQuery,
+        format!("this path knows no query parameter {first:?}"),
+    )
 }
 
 #[cfg(test)]
@@ -83,21 +93,37 @@ mod tests {
         let check = |headers: &[(&str, &str)], passes: bool| {
             let mut all = vec![("host", "gaggle:8000")];
             all.extend_from_slice(headers);
-            assert_eq!(same_site(&head("/v1/store/a/b", &all)).is_ok(), passes, "{headers:?}");
+            assert_eq!(
+                same_site(&head("/v1/store/a/b", &all)).is_ok(),
+                passes,
+                "{headers:?}"
+            );
         };
         check(&[], true);
         check(&[("sec-fetch-site", "same-origin")], true);
         check(&[("sec-fetch-site", "none")], true);
         check(&[("sec-fetch-site", "same-site")], false);
         check(&[("sec-fetch-site", "cross-site")], false);
-        check(&[("sec-fetch-site", "cross-site"), ("origin", "https://gaggle:8000")], false);
+        check(
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("origin", "https://gaggle:8000"),
+            ],
+            false,
+        );
         check(&[("origin", "https://gaggle:8000")], true);
         check(&[("origin", "https://gaggle")], false);
         check(&[("origin", "http://gaggle:8000")], false);
         check(&[("origin", "https://evil.example")], false);
         check(&[("origin", "null")], false);
-        let absolute = head("https://gaggle:8000/v1", &[("origin", "https://gaggle:8000")]);
-        assert!(same_site(&absolute).is_ok(), "HTTP/2 has the authority in the URI");
+        let absolute = head(
+            "https://gaggle:8000/v1",
+            &[("origin", "https://gaggle:8000")],
+        );
+        assert!(
+            same_site(&absolute).is_ok(),
+            "HTTP/2 has the authority in the URI"
+        );
     }
 
     #[test]

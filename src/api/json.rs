@@ -40,11 +40,17 @@ pub(super) fn members(body: &[u8]) -> Result<BTreeMap<String, Given>, Problem> {
     let text = std::str::from_utf8(body)
         .map_err(|_| Problem::new(Code::InvalidBody, "the body is no UTF-8"))?;
     let raw: Members<'_> = serde_json::from_str(text).map_err(|error| {
-        Problem::new(Code::InvalidBody, format!("the body is no JSON object of values: {error}"))
+        Problem::new(
+            Code::InvalidBody,
+            format!("the body is no JSON object of values: {error}"),
+        )
     })?;
     let given = |(name, raw): (String, &RawValue)| match given(raw.get()) {
         Ok(given) => Ok((name, given)),
-        Err(fault) => Err(Problem::new(Code::InvalidBody, format!("the value of {name:?} {fault}"))),
+        Err(fault) => Err(Problem::new(
+            Code::InvalidBody,
+            format!("the value of {name:?} {fault}"),
+        )),
     };
     raw.0.into_iter().map(given).collect()
 }
@@ -54,8 +60,12 @@ pub(super) fn members(body: &[u8]) -> Result<BTreeMap<String, Given>, Problem> {
 /// # Errors
 /// `invalid-body`, with the place in the text.
 pub(super) fn document<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::new(Code::InvalidBody, format!("the body cannot be read: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        Problem::new(
+            Code::InvalidBody,
+            format!("the body cannot be read: {error}"),
+        )
+    })
 }
 
 struct Members<'a>(BTreeMap<String, &'a RawValue>);
@@ -191,18 +201,41 @@ mod tests {
     #[test]
     fn what_is_no_string_is_kept_as_its_text() {
         for text in [
-            "0", "-0", "5", "1e400", "9007199254740993", "0.10", "true", "false", "[]", "{}",
-            r#"{"statusCode":418}"#, r#"{ "a" : [1,2 ] }"#, r#"{"a":1,"a":2}"#, r#"["\u00e9 \ud83e\udda2"]"#,
-            r#"{"$base64":"AA==","x":1}"#, r#"{"$base64":5}"#, r#"["\"[[{"]"#, r#"["\\"]"#,
+            "0",
+            "-0",
+            "5",
+            "1e400",
+            "9007199254740993",
+            "0.10",
+            "true",
+            "false",
+            "[]",
+            "{}",
+            r#"{"statusCode":418}"#,
+            r#"{ "a" : [1,2 ] }"#,
+            r#"{"a":1,"a":2}"#,
+            r#"["\u00e9 \ud83e\udda2"]"#,
+            r#"{"$base64":"AA==","x":1}"#,
+            r#"{"$base64":5}"#,
+            r#"["\"[[{"]"#,
+            r#"["\\"]"#,
         ] {
-            assert_eq!(one(text), Ok(Given::Typed(Value::new(JSON, text.as_bytes()))), "{text}");
+            assert_eq!(
+                one(text),
+                Ok(Given::Typed(Value::new(JSON, text.as_bytes()))),
+                "{text}"
+            );
         }
         assert_eq!(one("null"), Ok(Given::Null));
     }
 
     #[test]
     fn strings_are_text_and_base64_is_octets() {
-        for (json, text) in [(r#""""#, ""), (r#""a\nb""#, "a\nb"), (r#""\ud83e\udda2""#, "🦢")] {
+        for (json, text) in [
+            (r#""""#, ""),
+            (r#""a\nb""#, "a\nb"),
+            (r#""\ud83e\udda2""#, "🦢"),
+        ] {
             assert_eq!(one(json), Ok(Given::Text(text.into())), "{json}");
         }
         let octets = Value::untyped([0xff, 0x00]);
@@ -216,18 +249,53 @@ mod tests {
         let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert!(one(&deep(128)).is_ok());
         for bad in [
-            &deep(129), &deep(100_000), r#""\ud800""#, r#""\udc00x""#, r#"["\ud800"]"#, r#"["\udc00"]"#,
-            r#"["\ud800\u0041"]"#, r#"["\ud800\ud800\udc00"]"#, r#"["\ud800x\udc00"]"#, r#"{"$base64":"!"}"#,
-            "01", "nul", "NaN", "+1", "'a'", "\"a\nb\"", "1 2", "", "[1,]",
+            &deep(129),
+            &deep(100_000),
+            r#""\ud800""#,
+            r#""\udc00x""#,
+            r#"["\ud800"]"#,
+            r#"["\udc00"]"#,
+            r#"["\ud800\u0041"]"#,
+            r#"["\ud800\ud800\udc00"]"#,
+            r#"["\ud800x\udc00"]"#,
+            r#"{"$base64":"!"}"#,
+            "01",
+            "nul",
+            "NaN",
+            "+1",
+            "'a'",
+            "\"a\nb\"",
+            "1 2",
+            "",
+            "[1,]",
         ] {
-            assert_eq!(one(bad), Err(Code::InvalidBody), "{}", &bad[..bad.len().min(40)]);
+            assert_eq!(
+                one(bad),
+                Err(Code::InvalidBody),
+                "{}",
+                &bad[..bad.len().min(40)]
+            );
         }
         for bad in [
-            &b""[..], b"[]", b"5", b"null", br#"{"a":1,"a":1}"#, br#"{"a":1,"\u0061":1}"#, b"{\"a\":\"\xff\"}",
-            b"{\xff:1}", br#"{"\ud800":1}"#, br#"{"a":1} x"#, b"\xef\xbb\xbf{}",
+            &b""[..],
+            b"[]",
+            b"5",
+            b"null",
+            br#"{"a":1,"a":1}"#,
+            br#"{"a":1,"\u0061":1}"#,
+            b"{\"a\":\"\xff\"}",
+            b"{\xff:1}",
+            br#"{"\ud800":1}"#,
+            br#"{"a":1} x"#,
+            b"\xef\xbb\xbf{}",
         ] {
             let code = members(bad).map_err(|problem| problem.code);
-            assert_eq!(code, Err(Code::InvalidBody), "{}", String::from_utf8_lossy(bad));
+            assert_eq!(
+                code,
+                Err(Code::InvalidBody),
+                "{}",
+                String::from_utf8_lossy(bad)
+            );
         }
     }
 

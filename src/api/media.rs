@@ -16,7 +16,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// # Errors
 /// `invalid-header` for what is no media type, and for two of them.
 pub(super) fn of_value(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(text) = single(headers, CONTENT_TYPE)? else {
+    let Some(text) = single(headers, &CONTENT_TYPE)? else {
         return Ok(None);
     };
     let essence = essence(text);
@@ -24,9 +24,14 @@ pub(super) fn of_value(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         return Ok(None);
     }
     let is_token = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
     };
-    let is_type = essence.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
+    let is_type = essence
+        .split_once('/')
+        .is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
     if is_type && text.len() <= TYPE_LIMIT {
         return Ok(Some(text));
     }
@@ -41,7 +46,7 @@ pub(super) fn of_value(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 /// # Errors
 /// `unsupported-media-type` for any other type. Parameters such as `charset=utf-8` are fine.
 pub(super) fn check_json(headers: &HeaderMap, also: &str) -> Result<(), Problem> {
-    let essence = essence(single(headers, CONTENT_TYPE)?.unwrap_or(FORM));
+    let essence = essence(single(headers, &CONTENT_TYPE)?.unwrap_or(FORM));
     let taken = ["application/json", FORM, also];
     if taken.iter().any(|one| essence.eq_ignore_ascii_case(one)) {
         return Ok(());
@@ -57,23 +62,32 @@ pub(super) fn refuse_coding(headers: &HeaderMap) -> Result<(), Problem> {
     if codings.all(|value| value.to_str().is_ok_and(plain)) {
         return Ok(());
     }
-    Err(Problem::new(Code::UnsupportedMediaType, "a body with a Content-Encoding is not taken")
-        .hint("send it plain"))
+    Err(Problem::new(
+        Code::UnsupportedMediaType,
+        "a body with a Content-Encoding is not taken",
+    )
+    .hint("send it plain"))
 }
 
 fn essence(text: &str) -> &str {
     text.split(';').next().unwrap_or_default().trim()
 }
 
-fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Problem> {
-    let mut all = headers.get_all(&name).iter();
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let mut all = headers.get_all(name).iter();
     let first = all.next();
     if all.next().is_some() {
-        return Err(Problem::new(Code::InvalidHeader, format!("there are two headers {name}")));
+        return Err(Problem::new(
+            Code::InvalidHeader,
+            format!("there are two headers {name}"),
+        ));
     }
     let text = first.map(|value| value.to_str()).transpose();
     let text = text.map_err(|_| {
-        Problem::new(Code::InvalidHeader, format!("the header {name} is no visible ASCII"))
+        Problem::new(
+            Code::InvalidHeader,
+            format!("the header {name} is no visible ASCII"),
+        )
     })?;
     Ok(text.map(str::trim).filter(|text| !text.is_empty()))
 }
@@ -85,7 +99,10 @@ mod tests {
     fn headers(values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(CONTENT_TYPE, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            headers.append(
+                CONTENT_TYPE,
+                http::HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
         }
         headers
     }
@@ -94,11 +111,20 @@ mod tests {
     fn a_value_keeps_the_type_that_somebody_chose() {
         for (sent, kept) in [
             (&["text/css"][..], Ok(Some("text/css"))),
-            (&["application/json; charset=utf-8"], Ok(Some("application/json; charset=utf-8"))),
-            (&["application/vnd.x+json;a=\"b\""], Ok(Some("application/vnd.x+json;a=\"b\""))),
+            (
+                &["application/json; charset=utf-8"],
+                Ok(Some("application/json; charset=utf-8")),
+            ),
+            (
+                &["application/vnd.x+json;a=\"b\""],
+                Ok(Some("application/vnd.x+json;a=\"b\"")),
+            ),
             (&[], Ok(None)),
             (&["  "], Ok(None)),
-            (&["Application/X-WWW-form-urlencoded; charset=UTF-8"], Ok(None)),
+            (
+                &["Application/X-WWW-form-urlencoded; charset=UTF-8"],
+                Ok(None),
+            ),
             (&["text"], Err(Code::InvalidHeader)),
             (&["/"], Err(Code::InvalidHeader)),
             (&["a b/c"], Err(Code::InvalidHeader)),
@@ -106,7 +132,11 @@ mod tests {
             (&["text/plän"], Err(Code::InvalidHeader)),
         ] {
             let headers = headers(sent);
-            assert_eq!(of_value(&headers).map_err(|problem| problem.code), kept, "{sent:?}");
+            assert_eq!(
+                of_value(&headers).map_err(|problem| problem.code),
+                kept,
+                "{sent:?}"
+            );
         }
         assert!(of_value(&headers(&[&format!("a/{}", "b".repeat(254))])).is_err());
     }

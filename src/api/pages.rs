@@ -58,14 +58,20 @@ where
     F: Future<Output = Pages> + Send + 'static,
 {
     let slot = Slot::default();
-    let writing = write(Pages { page: Vec::new(), slot: slot.clone() });
+    let writing = write(Pages {
+        page: Vec::new(),
+        slot: slot.clone(),
+    });
     let writer = async move {
         let mut pages = writing.await;
         if !pages.page.is_empty() {
             pages.put_out().await;
         }
     };
-    let mut reader = Reader { writer: Some(Box::pin(writer)), slot };
+    let mut reader = Reader {
+        writer: Some(Box::pin(writer)),
+        slot,
+    };
     reader.go_on(&mut Context::from_waker(noop_waker_ref()));
     if reader.writer.is_none() {
         return Body::from(reader.take().unwrap_or_default());
@@ -142,8 +148,9 @@ mod tests {
             (1000, 1000),
             (3, 5 * PAGE),
         ] {
-            let expected: Vec<u8> =
-                (0..count).flat_map(|n| std::iter::repeat_n((n % 256) as u8, size)).collect();
+            let expected: Vec<u8> = (0..count)
+                .flat_map(|n| std::iter::repeat_n(u8::try_from(n % 256).unwrap(), size))
+                .collect();
             let got = pieces(count, size).collect().await.unwrap().to_bytes();
             assert!(got == expected, "{count} pieces of {size} bytes");
         }

@@ -24,7 +24,9 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
 /// The answer to OPTIONS.
 pub(super) fn options(allow: &'static str) -> Response<Body> {
     let mut response = empty(StatusCode::NO_CONTENT);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allow));
     response
 }
 
@@ -32,7 +34,9 @@ pub(super) fn options(allow: &'static str) -> Response<Body> {
 pub(super) fn text(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
     response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     response
 }
@@ -49,7 +53,9 @@ pub(super) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response<Body>
 /// A body that is JSON already.
 pub(super) fn json_body(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     response
 }
 
@@ -73,6 +79,11 @@ pub(super) fn tag_version(headers: &mut HeaderMap, version: &Version, now: WallT
     headers.insert(VARY, HeaderValue::from_static("accept"));
 }
 
+/// Not to be kept by any cache.
+pub(super) fn no_store(headers: &mut HeaderMap) {
+    headers.insert(CACHE_CONTROL, NO_STORE);
+}
+
 /// A tag with its quotes.
 pub(super) fn tag(text: &str) -> HeaderValue {
     written(format_args!("\"{text}\""))
@@ -88,9 +99,7 @@ pub(super) fn content_type(stored: &str) -> HeaderValue {
     match stored {
         TEXT => HeaderValue::from_static(TEXT),
         JSON => HeaderValue::from_static(JSON),
-        other => {
-            HeaderValue::from_str(other).unwrap_or_else(|_| HeaderValue::from_static(OCTETS))
-        }
+        other => HeaderValue::from_str(other).unwrap_or_else(|_| HeaderValue::from_static(OCTETS)),
     }
 }
 
@@ -135,7 +144,8 @@ mod tests {
 
     #[test]
     fn dates_are_written_as_http_wants_them() {
-        let check = |millis, expected: &str| assert_eq!(date(WallTime::from_millis(millis)), expected);
+        let check =
+            |millis, expected: &str| assert_eq!(date(WallTime::from_millis(millis)), expected);
         check(0, "Thu, 01 Jan 1970 00:00:00 GMT");
         check(784_111_777_999, "Sun, 06 Nov 1994 08:49:37 GMT");
         check(1_790_000_000_250, "Mon, 21 Sep 2026 14:13:20 GMT");

@@ -57,7 +57,11 @@ impl<'a> Route<'a> {
             };
         }
         if let Some(rest) = path.strip_prefix("/v1/nodes/") {
-            return if rest.contains('/') { Self::Nothing } else { Self::Settings(rest) };
+            return if rest.contains('/') {
+                Self::Nothing
+            } else {
+                Self::Settings(rest)
+            };
         }
         match path {
             "/v1/store" => Self::Store,
