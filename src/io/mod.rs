@@ -1,11 +1,8 @@
 //! Thin shells around the world: each is short, and has a simulated twin or a test at its door.
 
 pub mod clock;
-<<<<<<< HEAD
 pub mod disk;
-=======
 pub mod http_client;
->>>>>>> tls
 pub mod random;
 pub mod serve;
 pub mod tasks;
