@@ -2,6 +2,8 @@
 
 pub mod clock;
 pub mod disk;
+pub mod http_client;
 pub mod random;
+pub mod serve;
 pub mod tasks;
 pub mod tls;

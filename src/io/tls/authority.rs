@@ -26,9 +26,9 @@ use super::provider::provider;
 use crate::model::{ClusterId, MemberId, WallTime};
 
 /// How long a leaf is valid from its issue on.
-pub const LEAF_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+pub const LEAF_LIFE: Duration = Duration::from_hours(2160);
 /// How long before its issue a leaf's validity begins: peers whose clocks are behind accept it.
-const LEAF_HEAD_START: Duration = Duration::from_secs(24 * 3600);
+const LEAF_HEAD_START: Duration = Duration::from_hours(24);
 
 /// Why an authority could not be made or could not issue. Not expected in normal life, except for
 /// want of memory; nothing was changed.

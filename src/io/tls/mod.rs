@@ -14,6 +14,7 @@
 //! | `identity` | this member's own leaf, renewed in time |
 //! | `peer_leaf` | the leaf that a peer has shown |
 //! | `own_certificate` | the operator's certificate instead of the cluster's, reloaded |
+//! | `trust` | whom a client trusts |
 //! | `server`, `client` | rustls configurations made of the above |
 //! | `refusal` | why a handshake failed, in words that say what to do |
 //!
@@ -21,12 +22,28 @@
 //! cluster's authorities and nothing else; keys and secrets never appear in a log.
 
 mod authority;
+mod client;
+mod identity;
 mod keys;
 mod names;
+mod own_certificate;
+mod peer_leaf;
 mod provider;
+mod refusal;
 mod secret;
+mod server;
+mod trust;
 
 pub use authority::{Authority, AuthorityError, LEAF_LIFE, Leaf};
+pub use client::Offer;
+pub(crate) use client::{towards_peers, towards_servers};
+pub use identity::{Renewal, TlsIdentity};
 pub use keys::{ClusterKeys, Keyring};
+pub(crate) use names::server_name;
 pub use names::{LeafNames, PEER_NAME};
+pub use own_certificate::{CertificateFiles, OwnCertificateError};
+pub use peer_leaf::PeerLeaf;
+pub use refusal::TlsRefusal;
 pub use secret::{SECRET_LEAST, SECRET_MOST, Secret, SecretError, Secrets};
+pub use server::{Audience, TlsServer, TlsServerError};
+pub use trust::{Trust, TrustError};
