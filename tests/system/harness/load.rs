@@ -195,8 +195,8 @@ fn script_of(client: &Client, writes: &[Sent]) -> String {
         let (base, ca, user) = (&client.base, client.ca.display(), &client.user);
         write!(
             script,
-            "url = \"{base}/v1/store/{NODE}/{key}\"\nrequest = \"{method}\"\n{body}cacert = \"{ca}\"\n\
-             user = \"{user}\"\nmax-time = 20\nnoproxy = \"*\"\n\
+            "url = \"{base}/v1/store/{NODE}/{key}\"\nrequest = \"{method}\"\n{body}\
+             cacert = \"{ca}\"\nuser = \"{user}\"\nmax-time = 20\nnoproxy = \"*\"\n\
              write-out = \"%{{stderr}}%{{http_code}}\\n\"\nnext\n",
             key = write.key
         )
