@@ -5,5 +5,6 @@ pub mod disk;
 pub mod http_client;
 pub mod random;
 pub mod serve;
+pub mod snapshot;
 pub mod tasks;
 pub mod tls;
