@@ -9,7 +9,7 @@ mod driver;
 mod targets;
 
 use driver::fuzz;
-use targets::{datagram, names, peer_body};
+use targets::{datagram, names, peer_body, store_json};
 
 #[test]
 fn names_in_paths_hold_for_any_bytes() {
@@ -24,6 +24,11 @@ fn datagrams_hold_for_any_bytes() {
 #[test]
 fn bodies_of_peers_hold_for_any_bytes() {
     fuzz("peer_body", &peer_body::seeds(), peer_body::run);
+}
+
+#[test]
+fn a_store_json_holds_for_any_bytes() {
+    fuzz("store_json", &store_json::seeds(), store_json::run);
 }
 
 #[test]
