@@ -1,0 +1,362 @@
+//! The store: node → key → value, as one value that can be copied by copying a pointer.
+//!
+//! Everything that arrives goes through [`Store::merge`], whether it was written here or came from
+//! a peer; the same changes in any order give the same store and the same digest. What must reach
+//! the disk comes out as rows, in order.
+//!
+//! Invariants: the digest's root is the sum over all entries and registers; `live` of a node is the
+//! number of its keys that readers see (expiry aside); a hidden entry is still an entry.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use super::{
+    Bucket, Change, Digest, Entry, KeyName, NodeName, NodeRegister, Older, Place, Row, Settings,
+    Stamp, Version, WallTime, place,
+};
+
+/// The store with its digest and counts. Copies share their structure.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    nodes: OrdMap<NodeName, Node>,
+    digest: Digest,
+    counts: Counts,
+}
+
+/// One node: its register, if one was ever seen, and its keys.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    register: Option<Arc<NodeRegister>>,
+    bucket: Option<Bucket>,
+    keys: OrdMap<KeyName, Entry>,
+    live: usize,
+}
+
+/// What the store holds, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Keys that readers see.
+    pub keys: usize,
+    /// Keys with any version: live, deleted and hidden ones.
+    pub entries: usize,
+    /// Older versions kept on disk.
+    pub older: usize,
+    /// Bytes in the current values, hidden ones included.
+    pub bytes: usize,
+}
+
+/// What a merge did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merged {
+    /// Nothing: it was known, or older than all that is kept.
+    Nothing,
+    /// It joined the history behind the current version.
+    History,
+    /// It is the current version, or the register's new state.
+    Current,
+}
+
+impl Store {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Merges a change. `older` tells the older versions of a key from disk, if they are needed;
+    /// what must be written goes into `rows`. On an error nothing was changed.
+    pub fn merge<E>(
+        &mut self,
+        change: &Change,
+        older: impl FnOnce(&NodeName, &KeyName) -> Result<Vec<Older>, E>,
+        rows: &mut Vec<Row>,
+    ) -> Result<Merged, E> {
+        match change {
+            Change::Key { node, key, version } => self.merge_key(node, key, version, older, rows),
+            Change::Node { node, register } => Ok(self.merge_node(node, register, rows)),
+        }
+    }
+
+    fn merge_key<E>(
+        &mut self,
+        node: &NodeName,
+        key: &KeyName,
+        version: &Arc<Version>,
+        older: impl FnOnce(&NodeName, &KeyName) -> Result<Vec<Older>, E>,
+        rows: &mut Vec<Row>,
+    ) -> Result<Merged, E> {
+        let at = self.nodes.get(node);
+        let depth = at.map_or(Settings::default().history, Node::history);
+        let Some(old) = at.and_then(|at| at.keys.get(key)) else {
+            self.put_first(node, key, version, rows);
+            return Ok(Merged::Current);
+        };
+        let head = Older {
+            stamp: old.head.stamp,
+            hash: 0,
+        };
+        let count = usize::from(old.older);
+        let list = || older(node, key);
+        let (merged, dropped) =
+            match place(head, count, usize::from(depth.max(1)), version.stamp, list)? {
+                Place::Known | Place::Stale => return Ok(Merged::Nothing),
+                Place::Head(dropped) => (Merged::Current, dropped),
+                Place::Older(dropped) => (Merged::History, dropped),
+            };
+        let new = next_entry(node, key, old, version, merged, &dropped, rows);
+        let old = old.clone();
+        self.replace(node, key, &old, new);
+        Ok(merged)
+    }
+
+    fn put_first(
+        &mut self,
+        node: &NodeName,
+        key: &KeyName,
+        version: &Arc<Version>,
+        rows: &mut Vec<Row>,
+    ) {
+        let sum = version.hash(node, key);
+        let entry = Entry {
+            head: version.clone(),
+            sum,
+            older: 0,
+            bucket: Bucket::of_key(node, key),
+        };
+        rows.push(head_row(node, key, &entry));
+        self.insert(node, key, entry);
+    }
+
+    /// Puts an entry that is new to this store, as read from disk.
+    pub fn insert(&mut self, node: &NodeName, key: &KeyName, entry: Entry) {
+        self.digest.change(entry.bucket, 0, entry.sum);
+        self.counts.entries += 1;
+        self.counts.older += usize::from(entry.older);
+        self.counts.bytes += entry.head.size();
+        let at = self.nodes.entry(node.clone()).or_default();
+        let live = usize::from(at.shows(&entry.head));
+        at.live += live;
+        self.counts.keys += live;
+        at.keys.insert(key.clone(), entry);
+    }
+
+    fn replace(&mut self, node: &NodeName, key: &KeyName, old: &Entry, new: Entry) {
+        self.digest.change(new.bucket, old.sum, new.sum);
+        self.counts.older = self.counts.older + usize::from(new.older) - usize::from(old.older);
+        self.counts.bytes = self.counts.bytes + new.head.size() - old.head.size();
+        let Some(at) = self.nodes.get_mut(node) else {
+            return;
+        };
+        let (was, is) = (
+            usize::from(at.shows(&old.head)),
+            usize::from(at.shows(&new.head)),
+        );
+        at.live = at.live + is - was;
+        self.counts.keys = self.counts.keys + is - was;
+        at.keys.insert(key.clone(), new);
+    }
+
+    fn merge_node(
+        &mut self,
+        node: &NodeName,
+        register: &Arc<NodeRegister>,
+        rows: &mut Vec<Row>,
+    ) -> Merged {
+        let at = self.nodes.entry(node.clone()).or_default();
+        let old = at.register.clone();
+        let mut new = old.clone().unwrap_or_else(|| register.clone());
+        if old.is_some() && !Arc::make_mut(&mut new).merge(register) {
+            return Merged::Nothing;
+        }
+        rows.push(Row::Node {
+            node: node.clone(),
+            register: new.clone(),
+        });
+        self.set_register(node, new);
+        Merged::Current
+    }
+
+    /// Puts a node's register, as read from disk or merged.
+    pub fn set_register(&mut self, node: &NodeName, register: Arc<NodeRegister>) {
+        let at = self.nodes.entry(node.clone()).or_default();
+        let bucket = *at.bucket.get_or_insert_with(|| Bucket::of_node(node));
+        let old = at.register.as_ref().map_or(0, |old| old.hash(node));
+        self.digest.change(bucket, old, register.hash(node));
+        let hidden_more = register.cleared != at.register.as_ref().and_then(|old| old.cleared);
+        at.register = Some(register);
+        if hidden_more {
+            let live = at
+                .keys
+                .values()
+                .filter(|entry| at.shows(&entry.head))
+                .count();
+            self.counts.keys = self.counts.keys + live - at.live;
+            at.live = live;
+        }
+    }
+
+    /// The current version of a key if readers see it at `now`.
+    pub fn get(&self, node: &str, key: &str, now: WallTime) -> Option<&Arc<Version>> {
+        let at = self.nodes.get(node)?;
+        let head = &at.keys.get(key)?.head;
+        (at.shows(head) && head.is_live(now)).then_some(head)
+    }
+
+    /// What memory keeps of a key, also a deleted or hidden one.
+    pub fn entry(&self, node: &str, key: &str) -> Option<&Entry> {
+        self.nodes.get(node)?.keys.get(key)
+    }
+
+    /// A node that readers see: present, or with a live key.
+    pub fn node(&self, node: &str) -> Option<&Node> {
+        self.nodes.get(node).filter(|at| at.is_visible())
+    }
+
+    /// The register of a node, also of a deleted one.
+    pub fn register(&self, node: &str) -> Option<&Arc<NodeRegister>> {
+        self.nodes.get(node)?.register.as_ref()
+    }
+
+    /// All nodes that readers see, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = (&NodeName, &Node)> {
+        self.nodes.iter().filter(|(_, at)| at.is_visible())
+    }
+
+    /// Every node of which anything is known, also deleted ones, by name.
+    pub fn all_nodes(&self) -> impl Iterator<Item = (&NodeName, &Node)> {
+        self.nodes.iter()
+    }
+
+    /// The digest over everything.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// What it holds, in numbers.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+}
+
+impl Node {
+    /// The register, if one was ever seen.
+    pub fn register(&self) -> Option<&Arc<NodeRegister>> {
+        self.register.as_ref()
+    }
+
+    /// The settings in force: those written, or the defaults.
+    pub fn settings(&self) -> Settings {
+        self.register
+            .as_ref()
+            .and_then(|at| at.settings())
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn history(&self) -> u16 {
+        let set = self
+            .register
+            .as_ref()
+            .and_then(|at| at.settings())
+            .map(|set| set.history);
+        set.unwrap_or(Settings::default().history)
+    }
+
+    /// The number of keys that readers see (expiry aside).
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
+    /// The keys that readers see at `now`, by name.
+    pub fn live_keys(&self, now: WallTime) -> impl Iterator<Item = (&KeyName, &Arc<Version>)> {
+        let seen = move |entry: &Entry| self.shows(&entry.head) && entry.head.is_live(now);
+        self.keys
+            .iter()
+            .filter(move |(_, entry)| seen(entry))
+            .map(|(key, entry)| (key, &entry.head))
+    }
+
+    /// Every key with what memory keeps of it, also deleted and hidden ones.
+    pub fn entries(&self) -> impl Iterator<Item = (&KeyName, &Entry)> {
+        self.keys.iter()
+    }
+
+    /// The bucket of the node's register in the digest, if it has a register.
+    pub fn bucket(&self) -> Option<Bucket> {
+        self.bucket
+    }
+
+    fn cleared(&self) -> Option<Stamp> {
+        self.register.as_ref().and_then(|at| at.cleared)
+    }
+
+    fn is_visible(&self) -> bool {
+        self.live > 0
+            || self
+                .register
+                .as_ref()
+                .is_some_and(|at| at.settings().is_some())
+    }
+
+    /// Whether a version is a value that no deletion of the node hides.
+    fn shows(&self, version: &Version) -> bool {
+        version.value().is_some() && self.cleared().is_none_or(|at| version.stamp > at)
+    }
+}
+
+fn head_row(node: &NodeName, key: &KeyName, entry: &Entry) -> Row {
+    Row::Head {
+        node: node.clone(),
+        key: key.clone(),
+        head: entry.head.clone(),
+        sum: entry.sum,
+        older: entry.older,
+    }
+}
+
+/// The entry after `version` joined it at the place that `merged` says; the rows go out as well.
+fn next_entry(
+    node: &NodeName,
+    key: &KeyName,
+    old: &Entry,
+    version: &Arc<Version>,
+    merged: Merged,
+    dropped: &[Older],
+    rows: &mut Vec<Row>,
+) -> Entry {
+    let hash = version.hash(node, key);
+    let mut entry = Entry {
+        sum: old.sum.wrapping_add(hash),
+        older: old.older + 1,
+        ..old.clone()
+    };
+    let joins = |version: &Arc<Version>, hash| Row::Older {
+        node: node.clone(),
+        key: key.clone(),
+        version: version.clone(),
+        hash,
+    };
+    if merged == Merged::Current {
+        let old_hash = old.head.hash(node, key);
+        if dropped.iter().any(|gone| gone.stamp == old.head.stamp) {
+            entry.sum = entry.sum.wrapping_sub(old_hash);
+            entry.older -= 1;
+        } else {
+            rows.push(joins(&old.head, old_hash));
+        }
+        entry.head = version.clone();
+    } else {
+        rows.push(joins(version, hash));
+    }
+    for gone in dropped.iter().filter(|gone| gone.stamp != old.head.stamp) {
+        entry.sum = entry.sum.wrapping_sub(gone.hash);
+        entry.older -= 1;
+        rows.push(Row::Drop {
+            node: node.clone(),
+            key: key.clone(),
+            stamp: gone.stamp,
+        });
+    }
+    rows.push(head_row(node, key, &entry));
+    entry
+}
