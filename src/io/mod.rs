@@ -7,3 +7,4 @@ pub mod random;
 pub mod serve;
 pub mod tasks;
 pub mod tls;
+pub mod udp;
