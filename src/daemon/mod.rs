@@ -1,1 +1,3 @@
 //! The composition root: builds the parts, owns every task, stops them in order.
+
+pub mod membership;

@@ -8,3 +8,4 @@ pub mod serve;
 pub mod snapshot;
 pub mod tasks;
 pub mod tls;
+pub mod udp;

@@ -56,8 +56,9 @@ pub(super) async fn run(shared: Arc<Shared>, stream: TcpStream, remote: SocketAd
     prepare(&stream);
     let counters = &shared.serving.counters;
     let limit = shared.serving.limits.handshake;
+    let greeting = Box::pin(handshake(&shared, stream, &slot));
     let greeted = tokio::select! {
-        greeted = tokio::time::timeout(limit, Box::pin(handshake(&shared, stream, &slot))) => greeted,
+        greeted = tokio::time::timeout(limit, greeting) => greeted,
         () = shared.drain.cancelled() => return,
     };
     match greeted {
