@@ -13,7 +13,7 @@ use crate::protocol::message::{Ask, MessageError, Reply, decode, encode};
 
 /// A peer that can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddress {
+pub(super) struct PeerAddress {
     /// Who it is; its certificate must say so.
     pub member: MemberId,
     /// Where its HTTPS API answers.
@@ -22,7 +22,7 @@ pub struct PeerAddress {
 
 /// Why a peer was not asked with success. The next push or sync tries again.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub(super) enum AskError {
     /// The call did not succeed.
     #[error(transparent)]
     Call(#[from] PeerCallError),
@@ -33,7 +33,7 @@ pub enum AskError {
 
 /// Bytes of replication traffic, for the metrics.
 #[derive(Debug, Default)]
-pub struct Traffic {
+pub(super) struct Traffic {
     /// Bytes sent in questions.
     pub sent: AtomicU64,
     /// Bytes received in answers.
@@ -42,7 +42,7 @@ pub struct Traffic {
 
 /// Asks peers; cheap to clone.
 #[derive(Clone)]
-pub struct Peers {
+pub(super) struct Peers {
     client: Arc<PeerClient>,
     limit: Duration,
     traffic: Arc<Traffic>,
@@ -50,7 +50,7 @@ pub struct Peers {
 
 impl Peers {
     /// Asks through this client; a peer may take `limit` to answer.
-    pub fn new(client: Arc<PeerClient>, limit: Duration) -> Self {
+    pub(super) fn new(client: Arc<PeerClient>, limit: Duration) -> Self {
         Self {
             client,
             limit,
@@ -59,12 +59,12 @@ impl Peers {
     }
 
     /// The bytes so far.
-    pub fn traffic(&self) -> Arc<Traffic> {
+    pub(super) fn traffic(&self) -> Arc<Traffic> {
         self.traffic.clone()
     }
 
     /// Asks a peer and waits for its answer.
-    pub async fn ask(&self, peer: PeerAddress, ask: Ask) -> Result<Reply, AskError> {
+    pub(super) async fn ask(&self, peer: PeerAddress, ask: Ask) -> Result<Reply, AskError> {
         let path = if matches!(ask, Ask::Push(_)) {
             "/v1/peer/push"
         } else {

@@ -20,7 +20,7 @@ use super::peers::{PeerAddress, Peers};
 const FEED_CHANGES: usize = 1024;
 
 /// What the push needs from others.
-pub struct PushParts {
+pub(super) struct PushParts {
     /// The store whose changes are pushed.
     pub app: App,
     /// The way to peers.
@@ -36,7 +36,7 @@ pub struct PushParts {
 }
 
 /// Pushes until the group of tasks stops.
-pub async fn run(parts: PushParts) {
+pub(super) async fn run(parts: PushParts) {
     let (done, results) = mpsc::channel(256);
     let since = *parts.app.revisions().borrow();
     let mut driver = Driver {
@@ -127,7 +127,7 @@ impl Driver {
                 PushEffect::Send { peer, changes } => self.send(peer, changes),
                 // A full queue means that a sync with somebody is wanted already: the digests will
                 // tell about this one.
-                PushEffect::Sync(peer) => drop(self.parts.wanted.try_send(peer)),
+                PushEffect::Sync(peer) => self.parts.wanted.try_send(peer).unwrap_or_default(),
             }
         }
     }
@@ -138,13 +138,13 @@ impl Driver {
         self.parts.tasks.spawn_until_stop(async move {
             let taken = match address {
                 Some(address) => peers.ask(address, Ask::Push(changes)).await,
-                None => return drop(done.send((peer, false)).await),
+                None => return done.send((peer, false)).await.unwrap_or_default(),
             };
             if let Err(error) = &taken {
                 tracing::debug!(%peer, %error, "a push failed; it will be tried again");
             }
             let taken = matches!(taken, Ok(Reply::Taken(_)));
-            drop(done.send((peer, taken)).await);
+            done.send((peer, taken)).await.unwrap_or_default();
         });
     }
 }

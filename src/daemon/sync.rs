@@ -18,11 +18,11 @@ use crate::protocol::sync::{Schedule, ScheduleEvent, SyncWith, Walk, WalkStep, W
 use super::peers::{AskError, PeerAddress, Peers};
 
 /// A living peer with the root that it told last.
-pub type Roots = BTreeMap<MemberId, (PeerAddress, Option<u128>)>;
+pub(super) type Roots = BTreeMap<MemberId, (PeerAddress, Option<u128>)>;
 
 /// Numbers for the metrics, since the start.
 #[derive(Debug, Default)]
-pub struct SyncCounters {
+pub(super) struct SyncCounters {
     /// Walks that ended well.
     pub walks: AtomicU64,
     /// Walks that failed.
@@ -34,7 +34,7 @@ pub struct SyncCounters {
 }
 
 /// What the sync needs from others.
-pub struct SyncParts {
+pub(super) struct SyncParts {
     /// The store.
     pub app: App,
     /// The way to peers.
@@ -65,7 +65,7 @@ enum WalkError {
 }
 
 /// Syncs until the group of tasks stops.
-pub async fn run(mut parts: SyncParts) {
+pub(super) async fn run(mut parts: SyncParts) {
     let mut own = parts.app.roots();
     let mut schedule = Schedule::new(*own.borrow_and_update(), parts.seed);
     let (done, mut results) = mpsc::channel(4);
@@ -117,7 +117,7 @@ fn begin(parts: &SyncParts, peer: MemberId, done: mpsc::Sender<(MemberId, Option
             Some(address) => walk(&app, &peers, &tasks, address, &counters).await,
             None => None,
         };
-        drop(done.send((peer, exchanged)).await);
+        done.send((peer, exchanged)).await.unwrap_or_default();
     });
 }
 
