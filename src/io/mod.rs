@@ -1,5 +1,6 @@
 //! Thin shells around the world: each is short, and has a simulated twin or a test at its door.
 
+pub mod addresses;
 pub mod clock;
 pub mod disk;
 pub mod http_client;
