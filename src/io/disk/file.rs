@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use redb::StorageBackend;
@@ -25,19 +25,8 @@ const RESERVE: u64 = 4 << 20;
 pub(super) struct FileMedium(pub(super) DataDir);
 
 impl FileMedium {
-    fn database(&self, path: &Path) -> io::Result<File> {
-        let existed = path.exists();
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
-        if !existed {
-            sync_dir(self.0.path())?;
-        }
-        Ok(file)
+    fn new_database(&self) -> PathBuf {
+        self.0.path().join("gaggle.redb.new")
     }
 
     fn reserve(&self) -> io::Result<File> {
@@ -52,11 +41,22 @@ impl FileMedium {
 
 impl Medium for FileMedium {
     fn open(&self) -> Result<Arc<dyn StorageBackend>, DirError> {
-        let path = self.0.database();
-        let file = self
-            .database(&path)
-            .map_err(|error| refusal(&path, error))?;
+        let mut path = self.0.database();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        if !path.exists() {
+            path = self.new_database();
+            options.create(true).truncate(true);
+        }
+        let file = options.open(&path).map_err(|error| refusal(&path, error))?;
         Ok(Arc::new(Bytes(file)))
+    }
+
+    fn install(&self) -> Result<(), DirError> {
+        let path = self.0.database();
+        std::fs::rename(self.new_database(), &path)
+            .and_then(|()| sync_dir(self.0.path()))
+            .map_err(|error| refusal(&path, error))
     }
 
     fn room(&self) -> Option<Room> {

@@ -60,6 +60,9 @@ impl Disk {
             cluster: opening.cluster.clone(),
         };
         let created = shared.write("making the database", |db| state::create_if_new(db, &fresh))?;
+        if created {
+            shared.medium.install()?;
+        }
         let (identity, state) = whose(&shared, &opening.cluster)?;
         let store = shared.read("reading the store", |db| {
             load::store(&db.begin_read()?, &state)
