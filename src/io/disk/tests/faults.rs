@@ -113,7 +113,7 @@ fn fences(plan: Plan, states: &[BTreeSet<String>]) {
         written,
         "{plan:?}: a disk that failed is left as it is"
     );
-    let number = reopened(&SimDisk::holding(sim.bytes()), &states);
+    let number = reopened(&SimDisk::holding(sim.bytes()), states);
     assert!(
         (reached..=reached + 1).contains(&number),
         "{plan:?}: {number}"

@@ -1,6 +1,7 @@
 //! Tests of the disk: what is written is there again, whatever happens in between.
 
 mod crash;
+mod damage;
 mod directory;
 mod faults;
 mod member;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use redb::StorageBackend;
 
 use super::super::DirError;
+use super::super::mark::MARK_BYTES;
 use super::super::medium::{Medium, Room};
 
 /// The smallest part of a write that reaches a disk whole or not at all.
@@ -21,6 +22,8 @@ pub(super) enum Operation {
     Sync,
     /// A new database got its name; before that, nobody finds it.
     Install,
+    /// The mark was left, and not synced.
+    Mark(Vec<u8>),
     /// Not a disk's: the program was told that its batch is safe.
     Acknowledged,
 }
@@ -45,6 +48,7 @@ pub(super) enum Plan {
 #[derive(Debug)]
 struct Inner {
     bytes: Vec<u8>,
+    mark: Option<Vec<u8>>,
     trace: Vec<Operation>,
     plan: Plan,
     space: usize,
@@ -65,6 +69,7 @@ impl SimDisk {
     pub(super) fn holding(bytes: Vec<u8>) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             bytes,
+            mark: None,
             trace: Vec::new(),
             plan: Plan::Healthy,
             space: 0,
@@ -93,6 +98,12 @@ impl SimDisk {
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         let inner = self.0.lock();
         (inner.space, inner.syncs, inner.writes)
+    }
+
+    /// Puts the mark of another disk on this one.
+    pub(super) fn with_mark_of(self, other: &Self) -> Self {
+        self.0.lock().mark = other.0.lock().mark.clone();
+        self
     }
 
     /// What a reader of the disk sees now.
@@ -136,7 +147,7 @@ impl Operation {
                 bytes[*offset..end].copy_from_slice(data);
             }
             Self::SetLen(len) => bytes.resize(*len, 0),
-            Self::Sync | Self::Install | Self::Acknowledged => {}
+            Self::Sync | Self::Install | Self::Mark(_) | Self::Acknowledged => {}
         }
     }
 
@@ -158,6 +169,7 @@ impl Operation {
 pub(super) struct Replay {
     synced: Vec<u8>,
     pending: Vec<Operation>,
+    mark: Option<Vec<u8>>,
 }
 
 impl Replay {
@@ -165,23 +177,25 @@ impl Replay {
     pub(super) fn holding(bytes: Vec<u8>) -> Self {
         Self {
             synced: bytes,
-            pending: Vec::new(),
+            ..Self::default()
         }
     }
 
     /// One more operation happened.
     pub(super) fn push(&mut self, operation: &Operation) {
-        if matches!(operation, Operation::Sync) {
-            for pending in self.pending.drain(..) {
-                pending.apply(&mut self.synced);
+        match operation {
+            Operation::Sync => {
+                for pending in self.pending.drain(..) {
+                    pending.apply(&mut self.synced);
+                }
             }
-        } else {
-            self.pending.push(operation.clone());
+            Operation::Mark(mark) => self.mark = Some(mark.clone()),
+            other => self.pending.push(other.clone()),
         }
     }
 
     /// What the disk holds after a crash now: all that was synced, and of the rest the sectors for
-    /// which `kept` says so.
+    /// which `kept` says so. The mark is the newest one, as after a kill.
     pub(super) fn crash(&self, mut kept: impl FnMut() -> bool) -> SimDisk {
         let mut bytes = self.synced.clone();
         for part in self.pending.iter().flat_map(Operation::parts) {
@@ -189,7 +203,9 @@ impl Replay {
                 part.apply(&mut bytes);
             }
         }
-        SimDisk::holding(bytes)
+        let disk = SimDisk::holding(bytes);
+        disk.0.lock().mark.clone_from(&self.mark);
+        disk
     }
 }
 
@@ -209,6 +225,17 @@ impl Medium for SimDisk {
 
     fn install(&self) -> Result<(), DirError> {
         self.0.lock().trace.push(Operation::Install);
+        Ok(())
+    }
+
+    fn mark(&self) -> Option<Vec<u8>> {
+        self.0.lock().mark.clone()
+    }
+
+    fn set_mark(&self, mark: &[u8; MARK_BYTES]) -> io::Result<()> {
+        let mut inner = self.0.lock();
+        inner.mark = Some(mark.to_vec());
+        inner.trace.push(Operation::Mark(mark.to_vec()));
         Ok(())
     }
 
