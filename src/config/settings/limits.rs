@@ -73,12 +73,12 @@ pub static MAX_STREAMS: Setting = Setting {
     name: "max-streams",
     env: "GAGGLE_MAX_STREAMS",
     value: "STREAMS",
-    preset: Preset::Text("100"),
+    preset: Preset::Text("256"),
     kind: Kind::Number(1..=10_000),
     section: Section::Limits,
     of: Use::Member,
     help: "How many requests may run at once on one HTTP/2 connection.",
-    example: "100",
+    example: "256",
 };
 
 /// Time for the TLS handshake.
@@ -112,12 +112,12 @@ pub static BODY_TIMEOUT: Setting = Setting {
     name: "body-timeout",
     env: "GAGGLE_BODY_TIMEOUT",
     value: "DURATION",
-    preset: Preset::Text("1m"),
+    preset: Preset::Text("5m"),
     kind: Kind::Duration(100..=3_600_000),
     section: Section::Limits,
     of: Use::Member,
     help: "How long a client may take to send the whole body of a request.",
-    example: "1m",
+    example: "5m",
 };
 
 /// Time that a connection may stay without a request.

@@ -214,9 +214,7 @@ impl World {
         let now = self.now;
         self.set_clock(place);
         let mut out = vec![];
-        self.nodes[place]
-            .membership
-            .on_event(now, event, &mut out);
+        self.nodes[place].membership.on_event(now, event, &mut out);
         self.perform(place, out);
     }
 
@@ -267,7 +265,14 @@ impl World {
                 Effect::Exchange { target, body, .. } => {
                     let latency = self.latency() * 3;
                     let asker = place;
-                    self.push(latency, What::Ask { asker, target, body });
+                    self.push(
+                        latency,
+                        What::Ask {
+                            asker,
+                            target,
+                            body,
+                        },
+                    );
                 }
                 Effect::Publish(table) => {
                     for (id, row) in &table.others {
@@ -444,7 +449,10 @@ impl World {
         let mut text = String::new();
         for node in self.nodes.iter().filter(|node| node.running).take(20) {
             let table = node.membership.table();
-            let rows = table.others.values().map(|r| format!("{}:{}", r.id.as_u64(), r.state));
+            let rows = table
+                .others
+                .values()
+                .map(|r| format!("{}:{}", r.id.as_u64(), r.state));
             let rows: Vec<_> = rows.take(20).collect();
             text += &format!("{}: {}\n", table.me.id.as_u64(), rows.join(" "));
         }
