@@ -202,7 +202,7 @@ impl World {
 
     /// Lets a process go on that did not run for a while: its timers are late.
     pub(super) fn thaw(&mut self, place: usize) {
-        self.nodes[place].wake = None;
+        self.nodes[place].wake = Some(self.now);
         self.push(Duration::ZERO, What::Wake(place));
     }
 
@@ -317,7 +317,8 @@ impl World {
         match what {
             What::Wake(place) => {
                 let now = self.now;
-                if !self.nodes[place].running {
+                let wanted = self.nodes[place].wake.is_some_and(|wake| wake <= now);
+                if !self.nodes[place].running || !wanted {
                     return;
                 }
                 self.nodes[place].wake = None;
