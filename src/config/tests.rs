@@ -243,7 +243,7 @@ fn a_members_values_have_their_own_reasons() {
         (flag("advertise", "a:0"), "the port is no number"),
         (
             flag("interface", "eth0,,lo"),
-            "\"\" is no name of an interface",
+            "\"\" is no name or address of an interface",
         ),
         (flag("discover", "dns:x"), "comes later"),
         (flag("discover", "broadcast"), "no way to find members"),

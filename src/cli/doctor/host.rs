@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::Finding;
 use crate::config::{ClientConfig, Config, DataDir};
 use crate::io::tls::Secrets;
+use crate::io::udp::{self, InterfaceChoice};
 
-/// `IFF_UP` of Linux' `<net/if.h>`.
-const UP: u32 = 0x1;
+/// `IFF_LOOPBACK` of Linux' `<net/if.h>`.
+const LOOPBACK: u32 = 0x8;
 /// `IFF_MULTICAST`.
 const MULTICAST: u32 = 0x1000;
 
@@ -92,11 +92,16 @@ fn secret(client: &ClientConfig) -> Finding {
     }
 }
 
-/// One finding for each interface that is meant, and one if there is none.
+/// One finding for each interface that a member would use, and for each that is missing.
 fn interfaces(member: &Config) -> Vec<Finding> {
     const CHECK: &str = "interface";
-    let found = match if_addrs::get_if_addrs() {
-        Ok(found) => found,
+    let choice = if member.interfaces.is_empty() {
+        InterfaceChoice::Usual
+    } else {
+        InterfaceChoice::Only(member.interfaces.clone())
+    };
+    let chosen = match udp::interfaces(&choice) {
+        Ok(chosen) => chosen,
         Err(why) => {
             return vec![Finding::failed(
                 CHECK,
@@ -105,58 +110,45 @@ fn interfaces(member: &Config) -> Vec<Finding> {
             )];
         }
     };
-    let mut all: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
-    let mut loopback = Vec::new();
-    for one in found {
-        if one.is_loopback() {
-            loopback.push(one.name.clone());
-        }
-        all.entry(one.name.clone()).or_default().push(one.ip());
+    let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for place in &chosen.places {
+        let addresses = places.entry(place.name.as_str()).or_default();
+        addresses.push(place.address.to_string());
     }
-    if !member.interfaces.is_empty() {
-        let named = member.interfaces.iter();
-        return named
-            .map(|name| interface(name, all.get(name), member))
-            .collect();
-    }
-    let others: Vec<_> = all
+    let mut findings: Vec<Finding> = chosen
+        .missing
         .iter()
-        .filter(|(name, _)| !loopback.contains(name))
+        .map(|name| {
+            let hint = "`ip address` lists those that are there; --interface names them";
+            Finding::failed(CHECK, format!("{name} is not there, or down"), hint)
+        })
         .collect();
-    if others.is_empty() {
-        let hint = "only members on this host can be found";
-        return vec![Finding::warning(CHECK, "there is only the loopback", hint)];
+    findings.extend(
+        places
+            .iter()
+            .map(|(name, addresses)| interface(name, addresses, member.discover.multicast)),
+    );
+    if findings.is_empty() {
+        let hint = "bring one up; until then nobody can be found";
+        findings.push(Finding::failed(CHECK, "none is up", hint));
     }
-    others
-        .into_iter()
-        .map(|(name, addresses)| interface(name, Some(addresses), member))
-        .collect()
+    findings
 }
 
-fn interface(name: &str, addresses: Option<&Vec<IpAddr>>, member: &Config) -> Finding {
+fn interface(name: &str, addresses: &[String], is_multicast_wanted: bool) -> Finding {
     const CHECK: &str = "interface";
-    let Some(addresses) = addresses else {
-        let hint = "`ip address` lists those that are there; --interface names them";
-        return Finding::failed(
-            CHECK,
-            format!("{name} is not there or has no address"),
-            hint,
-        );
-    };
-    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let shown = format!("{name}: {}", addresses.join(", "));
     match flags(name) {
-        Some(flags) if flags & UP == 0 => Finding::failed(
-            CHECK,
-            format!("{shown}, down"),
-            format!("ip link set {name} up"),
-        ),
         // The loopback has no such flag, yet carries multicast among members on this host.
-        Some(flags) if flags & MULTICAST == 0 && member.discover.multicast && name != "lo" => {
+        Some(flags) if flags & LOOPBACK != 0 => {
+            let detail = format!("{shown}, the loopback: only members on this host are found");
+            Finding::ok(CHECK, detail)
+        }
+        Some(flags) if flags & MULTICAST == 0 && is_multicast_wanted => {
             let hint = "name members with --discover static:HOST, or another --interface";
             Finding::warning(CHECK, format!("{shown}, without multicast"), hint)
         }
-        Some(_) => Finding::ok(CHECK, format!("{shown}, up")),
+        Some(_) => Finding::ok(CHECK, format!("{shown}, with multicast")),
         None => Finding::ok(CHECK, shown),
     }
 }
