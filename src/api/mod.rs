@@ -14,6 +14,7 @@ mod json;
 mod media;
 pub mod metrics;
 mod pages;
+pub mod peer;
 pub mod problem;
 mod reply;
 mod route;

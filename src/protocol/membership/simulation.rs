@@ -92,6 +92,7 @@ pub(super) struct World {
 }
 
 /// How a process is started.
+#[derive(Clone, Copy)]
 pub(super) struct Start {
     pub(super) member: u64,
     pub(super) generation: u64,
@@ -174,7 +175,7 @@ impl World {
             cluster: start.cluster.parse().unwrap(),
             me,
             keys: vec![DatagramKey::from_bytes([start.key; 32])],
-            forget_after: Duration::from_secs(7 * 24 * 3_600),
+            forget_after: Duration::from_hours(7 * 24),
             seed: self.rng.random(),
         };
         let wall = WallTime::from_millis(self.wall_ms().saturating_add_signed(start.skew_ms));
@@ -202,7 +203,7 @@ impl World {
 
     /// Lets a process go on that did not run for a while: its timers are late.
     pub(super) fn thaw(&mut self, place: usize) {
-        self.nodes[place].wake = None;
+        self.nodes[place].wake = Some(self.now);
         self.push(Duration::ZERO, What::Wake(place));
     }
 
@@ -214,9 +215,7 @@ impl World {
         let now = self.now;
         self.set_clock(place);
         let mut out = vec![];
-        self.nodes[place]
-            .membership
-            .on_event(now, event, &mut out);
+        self.nodes[place].membership.on_event(now, event, &mut out);
         self.perform(place, out);
     }
 
@@ -267,7 +266,14 @@ impl World {
                 Effect::Exchange { target, body, .. } => {
                     let latency = self.latency() * 3;
                     let asker = place;
-                    self.push(latency, What::Ask { asker, target, body });
+                    self.push(
+                        latency,
+                        What::Ask {
+                            asker,
+                            target,
+                            body,
+                        },
+                    );
                 }
                 Effect::Publish(table) => {
                     for (id, row) in &table.others {
@@ -312,7 +318,8 @@ impl World {
         match what {
             What::Wake(place) => {
                 let now = self.now;
-                if !self.nodes[place].running {
+                let wanted = self.nodes[place].wake.is_some_and(|wake| wake <= now);
+                if !self.nodes[place].running || !wanted {
                     return;
                 }
                 self.nodes[place].wake = None;
@@ -444,9 +451,13 @@ impl World {
         let mut text = String::new();
         for node in self.nodes.iter().filter(|node| node.running).take(20) {
             let table = node.membership.table();
-            let rows = table.others.values().map(|r| format!("{}:{}", r.id.as_u64(), r.state));
+            let rows = table
+                .others
+                .values()
+                .map(|r| format!("{}:{}", r.id.as_u64(), r.state));
             let rows: Vec<_> = rows.take(20).collect();
-            text += &format!("{}: {}\n", table.me.id.as_u64(), rows.join(" "));
+            let line = format!("{}: {}\n", table.me.id.as_u64(), rows.join(" "));
+            text.push_str(&line);
         }
         text
     }
