@@ -246,7 +246,10 @@ fn tell_host(config: &Config, notice: &Started, ca: &str) -> Result<(), DaemonEr
         cluster: notice.cluster.clone(),
         pid: std::process::id(),
         listen: notice.listen,
-        own_certificate: notice.own_certificate,
+        own_certificate: config.certificate.as_ref().map(|files| {
+            let file = &files.certificate;
+            std::path::absolute(file).unwrap_or_else(|_| file.clone())
+        }),
         version: VERSION.to_owned(),
     };
     let written = config.data.write_member(&file);

@@ -150,8 +150,8 @@ impl Rival {
         let (first, first_sent) = *self.first.get_or_insert((now, sent_at));
         let apart_here = now.since(first) >= APART;
         let sent_apart = sent_at.millis().saturating_sub(first_sent.millis());
-        let apart_there = u128::from(sent_apart) >= APART.as_millis();
-        let proof = apart_here && apart_there && self.started.is_some() && !self.proven;
+        let apart_by_its_clock = u128::from(sent_apart) >= APART.as_millis();
+        let proof = apart_here && apart_by_its_clock && self.started.is_some() && !self.proven;
         self.proven |= proof;
         proof
     }
