@@ -120,7 +120,7 @@ mod tests {
                 back.change(Bucket(*bucket), 0, *hash);
             }
             prop_assert_eq!(forth.root(), back.root());
-            for (bucket, hash) in &items {
+            for (bucket, _) in &items {
                 for level in 0..LEVELS {
                     prop_assert_eq!(forth.children(level, *bucket), back.children(level, *bucket));
                 }

@@ -1,7 +1,16 @@
 //! Pure state machines: events and the time go in, effects come out, in the order in which they
 //! must happen. No async, no socket, no file, no clock, no randomness of their own.
 
+pub mod message;
+pub mod push;
+pub mod sync;
+
 use std::time::Duration;
+
+pub mod beacon;
+pub mod dialer;
+pub mod envelope;
+pub mod membership;
 
 /// Monotonic time: how long ago the member's own zero was. Never set back, unknown to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
