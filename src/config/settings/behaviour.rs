@@ -25,8 +25,8 @@ pub static FANOUT: Setting = Setting {
     kind: Kind::Number(1..=64),
     section: Section::Behaviour,
     of: Use::Member,
-    help: "To how many members a change is sent directly; in larger clusters each of them passes \
-           it on to as many.",
+    help: "To how many members a change is sent directly; in larger clusters the others find it a \
+           moment later by comparing digests.",
     example: "8",
 };
 
@@ -42,20 +42,6 @@ pub static STOP_TIMEOUT: Setting = Setting {
     help: "How long a clean stop may take: say goodbye, finish requests, write the readable copy. \
            A second signal ends at once.",
     example: "10s",
-};
-
-/// Delay of the readable copy.
-pub static SNAPSHOT_DELAY: Setting = Setting {
-    name: "snapshot-delay",
-    env: "GAGGLE_SNAPSHOT_DELAY",
-    value: "DURATION",
-    preset: Preset::Text("1s"),
-    kind: Kind::Duration(10..=3_600_000),
-    section: Section::Behaviour,
-    of: Use::Member,
-    help: "How long after a change store.json, the readable copy, is written at the latest (in a \
-           large store later: a tenth of the time is spent on it).",
-    example: "1s",
 };
 
 /// What is logged.

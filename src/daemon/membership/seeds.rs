@@ -31,6 +31,16 @@ pub struct Seed {
 #[error("{0:?} is not HOST, HOST:PORT, ADDRESS or [ADDRESS]:PORT")]
 pub struct SeedError(String);
 
+impl Seed {
+    /// A member at this host (a name or an address) and port.
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self {
+            host: host.into(),
+            port,
+        }
+    }
+}
+
 impl FromStr for Seed {
     type Err = SeedError;
 

@@ -22,6 +22,7 @@ mod error;
 mod file;
 mod frozen;
 mod load;
+mod mark;
 mod medium;
 mod reader;
 mod rows;
@@ -30,6 +31,7 @@ mod tables;
 mod writer;
 
 pub use batch::Batch;
+pub(crate) use dir::sync_dir;
 pub use dir::{DataDir, DirError};
 pub use error::DiskError;
 pub use load::Loaded;

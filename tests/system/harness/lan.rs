@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -107,12 +107,12 @@ impl Lan {
         self.on_switch(&["nft", &rule]);
     }
 
-    /// From now on no one of `these` and no one of `those` reach each other.
-    pub(crate) fn cut(&self, these: &[&Host], those: &[&Host]) {
-        for this in these {
-            for that in those {
-                self.cut_one_way(this, that);
-                self.cut_one_way(that, this);
+    /// From now on no one of `these` and no one of `others` reach each other.
+    pub(crate) fn cut(&self, these: &[&Host], others: &[&Host]) {
+        for one in these {
+            for other in others {
+                self.cut_one_way(one, other);
+                self.cut_one_way(other, one);
             }
         }
     }
@@ -175,8 +175,8 @@ impl Drop for Lan {
 
 impl Host {
     /// The address that the host has now.
-    pub(crate) fn address(&self) -> IpAddr {
-        IpAddr::V4(self.address)
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        self.address
     }
 
     /// A program that will run on this host.
@@ -196,28 +196,43 @@ impl Host {
 
     /// Gives the host another address, as a new lease would; the old one is gone at once.
     pub(crate) fn move_to(&mut self, last: u8) {
-        self.run(&["ip", "address", "flush", "dev", "eth0", "scope", "global"]);
-        self.address = Ipv4Addr::new(10, 77, 1, last);
-        self.run(&[
-            "ip",
-            "address",
-            "add",
-            &format!("{}/16", self.address),
-            "dev",
-            "eth0",
-        ]);
+        self.readdress(Ipv4Addr::new(10, 77, 1, last));
     }
 
-    /// Takes over the address of `other`, whose interface goes down.
-    pub(crate) fn take_address_of(&mut self, other: &Host) {
+    /// Steps into the place of `other`, down to its hardware's address; `other` is cut off.
+    pub(crate) fn step_into(&mut self, other: &Self) {
+        let hardware = other.hardware();
         other.run(&["ip", "link", "set", "eth0", "down"]);
+        self.dress(&hardware, other.address);
+    }
+
+    /// Gives back the place of `other` and becomes a host of its own again.
+    pub(crate) fn step_back(&mut self, own: Ipv4Addr, other: &Self) {
+        self.dress("02:67:61:67:67:6c", own);
+        other.run(&["ip", "link", "set", "eth0", "up"]);
+    }
+
+    fn hardware(&self) -> String {
+        self.run(&["cat", "/sys/class/net/eth0/address"])
+            .trim()
+            .to_owned()
+    }
+
+    fn dress(&mut self, hardware: &str, address: Ipv4Addr) {
+        self.run(&["ip", "link", "set", "eth0", "down"]);
+        self.run(&["ip", "link", "set", "eth0", "address", hardware]);
+        self.run(&["ip", "link", "set", "eth0", "up"]);
+        self.readdress(address);
+    }
+
+    fn readdress(&mut self, address: Ipv4Addr) {
         self.run(&["ip", "address", "flush", "dev", "eth0", "scope", "global"]);
-        self.address = other.address;
+        self.address = address;
         self.run(&[
             "ip",
             "address",
             "add",
-            &format!("{}/16", self.address),
+            &format!("{address}/16"),
             "dev",
             "eth0",
         ]);
