@@ -53,19 +53,16 @@ impl Project {
             image: Image::build(),
             hearing: Hearing::on(format!("ggt{}", std::process::id())),
         };
-        let services = |tag: &str| {
-            let one = |name| {
-                format!(
-                    "  {name}:\n    image: {tag}\n    restart: \"no\"\n    healthcheck:\n      interval: 1s\n"
-                )
-            };
-            ["a", "b", "c"].map(one).concat()
+        let service = |name| {
+            let tag = project.image.tag();
+            let quick = "    restart: \"no\"\n    healthcheck:\n      interval: 1s\n";
+            format!("  {name}:\n    image: {tag}\n{quick}")
         };
+        let bridge = &project.hearing.bridge;
         let text = format!(
             "services:\n{}networks:\n  gaggle:\n    internal: true\n    driver_opts:\n      \
-             com.docker.network.bridge.name: {}\n",
-            services(project.image.tag()),
-            project.hearing.bridge
+             com.docker.network.bridge.name: {bridge}\n",
+            ["a", "b", "c"].map(service).concat(),
         );
         fs::write(project.folder.path().join("test.yml"), text).expect("a file");
         project
