@@ -279,8 +279,10 @@ impl From<EditError> for Problem {
             EditError::DiskFull => Self::new(Code::DiskFull, detail)
                 .hint("deleting still works; writes go on by themselves when there is room"),
             EditError::Fenced(_) => Self::new(Code::WriteFenced, detail)
-                .outcome(Outcome::Unknown)
                 .hint("write through another member; restart this one when its disk is sound"),
+            EditError::InDoubt(_) => Self::new(Code::WriteFenced, detail)
+                .outcome(Outcome::Unknown)
+                .hint("read it from another member; restart this one when its disk is sound"),
             EditError::Overloaded => Self::new(Code::Overloaded, detail).retry_after(1),
             EditError::Stopping => Self::shutting_down(),
             EditError::Lost => Self::new(Code::Internal, detail)
@@ -299,11 +301,22 @@ mod tests {
         let problem = Problem::from(EditError::DiskFull);
         assert_eq!(
             problem.to_json(),
-            r#"{"type":"about:blank","title":"The disk is full","status":507,"code":"disk-full","detail":"the disk of the data directory is full","outcome":"not-applied","hint":"deleting still works; writes go on by themselves when there is room"}"#
+            concat!(
+                r#"{"type":"about:blank","title":"The disk is full","#,
+                r#""status":507,"code":"disk-full","#,
+                r#""detail":"the disk of the data directory is full","#,
+                r#""outcome":"not-applied","#,
+                r#""hint":"deleting still works; writes go on by themselves when there is room"}"#,
+            )
         );
         assert_eq!(
             Problem::unauthorized().to_json(),
-            r#"{"type":"about:blank","title":"Credentials are needed","status":401,"code":"unauthorized","detail":"the user name or the password is missing or wrong","outcome":"not-applied"}"#
+            concat!(
+                r#"{"type":"about:blank","title":"Credentials are needed","#,
+                r#""status":401,"code":"unauthorized","#,
+                r#""detail":"the user name or the password is missing or wrong","#,
+                r#""outcome":"not-applied"}"#,
+            )
         );
     }
 
@@ -316,6 +329,11 @@ mod tests {
         check(EditError::Lost, Code::Internal, Outcome::Unknown);
         check(
             EditError::Fenced("EIO".into()),
+            Code::WriteFenced,
+            Outcome::NotApplied,
+        );
+        check(
+            EditError::InDoubt("EIO".into()),
             Code::WriteFenced,
             Outcome::Unknown,
         );

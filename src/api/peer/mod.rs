@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use http::StatusCode;
 use http_body_util::{BodyExt, Limited};
 
-use crate::app::{App, DiskHistory, EditError};
+use crate::app::{App, DiskHistory};
 use crate::io::serve::Connection;
 use crate::io::tasks::Tasks;
 use crate::model::MemberId;
@@ -23,7 +23,8 @@ use crate::protocol::sync::answer;
 
 use super::problem::{Code, Problem};
 
-/// The largest body that a peer may send: a message and, on top of it, one key with all its versions.
+/// The largest body that a peer may send: a message and, on top of it, one key with all its
+/// versions.
 const BODY_BYTES: usize = 64 << 20;
 
 /// Takes a peer's membership state and gives ours.
@@ -106,7 +107,10 @@ async fn look_up(parts: &PeerParts, ask: Ask) -> Result<Reply, Problem> {
         .await;
     match reply {
         Some(Ok(Some(reply))) => Ok(reply),
-        Some(Err(error)) => Err(EditError::Fenced(error.to_string()).into()),
+        Some(Err(error)) => {
+            tracing::error!(%error, "the history cannot be read");
+            Err(Problem::internal())
+        }
         Some(Ok(None)) | None => Err(Problem::internal()),
     }
 }
