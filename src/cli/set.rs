@@ -37,7 +37,10 @@ pub(super) struct Set {
     #[arg(allow_negative_numbers = true)]
     words: Vec<String>,
     /// Take the words as key=value pairs, written all at once
-    #[arg(long, conflicts_with_all = ["content_type", "literal", "create", "if_match", "if_none_match"])]
+    #[arg(
+        long,
+        conflicts_with_all = ["content_type", "literal", "create", "if_match", "if_none_match"]
+    )]
     pairs: bool,
     /// Take VALUE as it is, even if it is - or begins with @
     #[arg(long)]

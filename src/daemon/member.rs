@@ -282,7 +282,8 @@ impl Running {
         }
     }
 
-    /// Certificates, credentials and the log level, read again. What cannot be taken stays as it is.
+    /// Certificates, credentials and the log level, read again. What cannot be taken stays as it
+    /// is.
     fn reload(&mut self, reread: &Reread) {
         self.certificates.reload();
         let config = match reread() {

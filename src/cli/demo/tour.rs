@@ -104,14 +104,14 @@ impl Tour {
             );
         }
         let _ = writeln!(text, "\ntry, in another terminal:\n");
-        for line in self.lines() {
-            let _ = writeln!(text, "  {line}");
+        for (what, line) in self.lines() {
+            let _ = writeln!(text, "{what}:\n  {line}");
         }
         output::text(&text)
     }
 
     /// Five lines for a shell.
-    fn lines(&self) -> [String; 5] {
+    fn lines(&self) -> [(&'static str, String); 5] {
         let ca = self.ca.display();
         let curl = format!(
             "curl -sS --cacert {ca} -u {USER}:{}",
@@ -119,11 +119,23 @@ impl Tour {
         );
         let [a, b, c] = self.clients.each_ref().map(ApiClient::url);
         [
-            format!("{curl} -X PUT --data blue {a}/v1/store/web/colour"),
-            format!("{curl} {b}/v1/store/web/colour"),
-            format!("{curl} -H 'Accept: application/json' {c}/v1/store/web/colour"),
-            format!("{curl} {c}/v1/members"),
-            format!("{curl} -X DELETE {b}/v1/store/web/colour"),
+            (
+                "write on a",
+                format!("{curl} -X PUT --data blue {a}/v1/store/web/colour"),
+            ),
+            ("read it on b", format!("{curl} {b}/v1/store/web/colour")),
+            (
+                "with all that is known about it, on c",
+                format!("{curl} -H 'Accept: application/json' {c}/v1/store/web/colour"),
+            ),
+            (
+                "the members, as c sees them",
+                format!("{curl} {c}/v1/members"),
+            ),
+            (
+                "delete it on b",
+                format!("{curl} -X DELETE {b}/v1/store/web/colour"),
+            ),
         ]
     }
 

@@ -3,7 +3,8 @@
 //! A rival is *proven* by two signs of life straight from it, at least a second apart by our clock
 //! and by its own, and both written after our start: datagrams of our previous boot that are still
 //! on their way prove nothing, nor does a recording. Gossip proves nothing either, but is a reason
-//! to go and ask. At each sign the rival is greeted with our own beacon, so that it notices as well.
+//! to go and ask. At each sign the rival is greeted with our own beacon, so that it notices as
+//! well.
 //!
 //! Of two rivals the one that started later stops: the greater `started`, then the greater boot id.
 
