@@ -7,6 +7,11 @@ pub mod sync;
 
 use std::time::Duration;
 
+pub mod beacon;
+pub mod dialer;
+pub mod envelope;
+pub mod membership;
+
 /// Monotonic time: how long ago the member's own zero was. Never set back, unknown to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Mono(pub Duration);

@@ -1,0 +1,311 @@
+//! What a client can ask to be written, and what becomes of it: pure decisions over a store.
+//!
+//! An edit is decided against the newest store by the one writer: its condition holds or the whole
+//! edit is refused; then it becomes changes with stamps above all that they replace.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::{
+    Change, Content, HybridClock, KeyName, Node, NodeName, NodeRegister, NodeState, Settings,
+    Stamp, Store, Value, Version, WallTime,
+};
+
+use super::error::EditError;
+use super::tag::{Condition, key_tag, node_tag};
+
+/// One thing that a client wants written. All of it happens, or nothing.
+#[derive(Clone, Debug)]
+pub enum Edit {
+    /// Sets a key; its node is made if it is missing.
+    SetKey {
+        /// The node.
+        node: NodeName,
+        /// The key.
+        key: KeyName,
+        /// Its new value.
+        value: Value,
+    },
+    /// Deletes a key that is there.
+    DeleteKey {
+        /// The node.
+        node: NodeName,
+        /// The key.
+        key: KeyName,
+    },
+    /// Makes a node hold exactly these keys; it is made if it is missing. Keys that have that value
+    /// already are not written again.
+    ReplaceNode {
+        /// The node.
+        node: NodeName,
+        /// All its keys.
+        keys: BTreeMap<KeyName, Value>,
+    },
+    /// Sets and deletes (`None`) some keys of a node; it is made if it is missing. Deleting what is
+    /// not there is no error (RFC 7396).
+    PatchNode {
+        /// The node.
+        node: NodeName,
+        /// The keys to set or delete.
+        keys: BTreeMap<KeyName, Option<Value>>,
+    },
+    /// Deletes a node that is there, with all its keys.
+    DeleteNode {
+        /// The node.
+        node: NodeName,
+    },
+    /// Sets a node's settings; it is made if it is missing.
+    Configure {
+        /// The node.
+        node: NodeName,
+        /// All its settings.
+        settings: Settings,
+    },
+}
+
+/// An edit with its author and its condition.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What to write.
+    pub edit: Edit,
+    /// Who asks: kept with every version.
+    pub author: Arc<str>,
+    /// What must hold for it to be done.
+    pub condition: Condition,
+}
+
+/// Where an edit happens and by what clock.
+pub(super) struct Scene<'a> {
+    pub(super) store: &'a Store,
+    pub(super) clock: &'a mut HybridClock,
+    pub(super) now: WallTime,
+}
+
+/// What an edit came to.
+#[derive(Debug)]
+pub(super) struct Decision {
+    /// Whether the node or key was not there before.
+    pub(super) created: bool,
+    /// The changes, in order.
+    pub(super) changes: Vec<Change>,
+}
+
+impl Edit {
+    /// The node that it touches.
+    pub fn node(&self) -> &NodeName {
+        match self {
+            Self::SetKey { node, .. }
+            | Self::DeleteKey { node, .. }
+            | Self::ReplaceNode { node, .. }
+            | Self::PatchNode { node, .. }
+            | Self::DeleteNode { node }
+            | Self::Configure { node, .. } => node,
+        }
+    }
+
+    /// Whether it only takes away: such edits go through on a full disk.
+    pub fn only_deletes(&self) -> bool {
+        match self {
+            Self::DeleteKey { .. } | Self::DeleteNode { .. } => true,
+            Self::PatchNode { keys, .. } => keys.values().all(Option::is_none),
+            Self::SetKey { .. } | Self::ReplaceNode { .. } | Self::Configure { .. } => false,
+        }
+    }
+
+    /// The values that it would set.
+    pub fn values(&self) -> Box<dyn Iterator<Item = (&KeyName, &Value)> + '_> {
+        match self {
+            Self::SetKey { key, value, .. } => Box::new(std::iter::once((key, value))),
+            Self::ReplaceNode { keys, .. } => Box::new(keys.iter()),
+            Self::PatchNode { keys, .. } => Box::new(
+                keys.iter()
+                    .filter_map(|(key, value)| Some((key, value.as_ref()?))),
+            ),
+            Self::DeleteKey { .. } | Self::DeleteNode { .. } | Self::Configure { .. } => {
+                Box::new(std::iter::empty())
+            }
+        }
+    }
+}
+
+/// Decides an edit: its changes with their stamps, or why it is refused.
+pub(super) fn decide(scene: &mut Scene<'_>, request: &Request) -> Result<Decision, EditError> {
+    let Request {
+        edit,
+        author,
+        condition,
+    } = request;
+    let name = edit.node();
+    let node = scene.store.node(name.as_str());
+    let (tag, found) = match edit {
+        Edit::SetKey { key, .. } | Edit::DeleteKey { key, .. } => {
+            let version = scene.store.get(name.as_str(), key.as_str(), scene.now);
+            (version.map(|version| key_tag(version)), version.is_some())
+        }
+        _ => (
+            node.filter(|_| !condition.is_empty()).map(node_tag),
+            node.is_some(),
+        ),
+    };
+    condition.check(found, tag.as_deref())?;
+    match edit {
+        Edit::DeleteKey { .. } if !found => {
+            return Err(if node.is_some() {
+                EditError::KeyNotFound
+            } else {
+                EditError::NodeNotFound
+            });
+        }
+        Edit::DeleteNode { .. } if !found => return Err(EditError::NodeNotFound),
+        _ => {}
+    }
+    let mut writing = Writing {
+        scene,
+        author,
+        changes: Vec::new(),
+    };
+    writing.edit(edit);
+    Ok(Decision {
+        created: !found,
+        changes: writing.changes,
+    })
+}
+
+struct Writing<'a, 'b> {
+    scene: &'a mut Scene<'b>,
+    author: &'a Arc<str>,
+    changes: Vec<Change>,
+}
+
+impl Writing<'_, '_> {
+    fn edit(&mut self, edit: &Edit) {
+        match edit {
+            Edit::SetKey { node, key, value } => {
+                self.make_node(node);
+                self.version(node, key, Content::Value(value.clone()));
+            }
+            Edit::DeleteKey { node, key } => self.version(node, key, Content::Tombstone),
+            Edit::ReplaceNode { node, keys } => {
+                self.make_node(node);
+                for key in self.keys_beside(node, keys) {
+                    self.version(node, &key, Content::Tombstone);
+                }
+                for (key, value) in keys {
+                    self.set_if_different(node, key, value);
+                }
+            }
+            Edit::PatchNode { node, keys } => {
+                self.make_node(node);
+                for (key, value) in keys {
+                    match value {
+                        Some(value) => self.set_if_different(node, key, value),
+                        None if self.current(node, key).is_some() => {
+                            self.version(node, key, Content::Tombstone);
+                        }
+                        None => {}
+                    }
+                }
+            }
+            Edit::DeleteNode { node } => self.register(node, NodeState::Deleted),
+            Edit::Configure { node, settings } => {
+                self.register(node, NodeState::Present(settings.clone()));
+            }
+        }
+    }
+
+    fn current(&self, node: &NodeName, key: &KeyName) -> Option<&Arc<Version>> {
+        self.scene
+            .store
+            .get(node.as_str(), key.as_str(), self.scene.now)
+    }
+
+    fn keys_beside(&self, node: &NodeName, keep: &BTreeMap<KeyName, Value>) -> Vec<KeyName> {
+        let live = self.scene.store.node(node.as_str()).into_iter();
+        live.flat_map(|at| at.live_keys(self.scene.now))
+            .map(|(key, _)| key)
+            .filter(|key| !keep.contains_key(*key))
+            .cloned()
+            .collect()
+    }
+
+    fn set_if_different(&mut self, node: &NodeName, key: &KeyName, value: &Value) {
+        if self.current(node, key).and_then(|version| version.value()) != Some(value) {
+            self.version(node, key, Content::Value(value.clone()));
+        }
+    }
+
+    /// A node that is written to is present from then on, also when its last key goes.
+    fn make_node(&mut self, node: &NodeName) {
+        let register = self.scene.store.register(node.as_str());
+        if register.is_none_or(|register| register.settings().is_none()) {
+            self.register(node, NodeState::Present(Settings::default()));
+        }
+    }
+
+    fn register(&mut self, node: &NodeName, state: NodeState) {
+        let old = self.scene.store.register(node.as_str());
+        let replaces = old.map(|old| old.stamp);
+        let mut above = old.map(|old| old.stamp.max(old.cleared.unwrap_or(old.stamp)));
+        if state == NodeState::Deleted {
+            above = above.max(self.scene.store.node(node.as_str()).and_then(greatest));
+        }
+        let old_cleared = old.and_then(|old| old.cleared);
+        let stamp = self
+            .scene
+            .clock
+            .stamp(self.scene.now, above.map(|above| above.time));
+        let cleared = if state == NodeState::Deleted {
+            Some(stamp)
+        } else {
+            old_cleared
+        };
+        let register = NodeRegister {
+            stamp,
+            replaces,
+            author: self.author.clone(),
+            written: self.scene.now,
+            state,
+            cleared,
+        };
+        self.changes.push(Change::Node {
+            node: node.clone(),
+            register: Arc::new(register),
+        });
+    }
+
+    fn version(&mut self, node: &NodeName, key: &KeyName, content: Content) {
+        let old = self
+            .scene
+            .store
+            .entry(node.as_str(), key.as_str())
+            .map(|entry| entry.head.stamp);
+        let cleared = self
+            .scene
+            .store
+            .register(node.as_str())
+            .and_then(|at| at.cleared);
+        let made = self.changes.iter().filter_map(|change| match change {
+            Change::Node { register, .. } => Some(register.stamp),
+            Change::Key { .. } => None,
+        });
+        let above = old.max(cleared).max(made.max()).map(|stamp| stamp.time);
+        let version = Version {
+            stamp: self.scene.clock.stamp(self.scene.now, above),
+            replaces: old,
+            author: self.author.clone(),
+            written: self.scene.now,
+            expires: None,
+            content,
+        };
+        self.changes.push(Change::Key {
+            node: node.clone(),
+            key: key.clone(),
+            version: Arc::new(version),
+        });
+    }
+}
+
+/// The greatest stamp of any key of a node.
+fn greatest(node: &Node) -> Option<Stamp> {
+    node.entries().map(|(_, entry)| entry.head.stamp).max()
+}

@@ -1,0 +1,378 @@
+//! What the handle promises, tried on a real disk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::io::disk::{DataDir, Disk, Opening};
+use crate::io::tasks::Tasks;
+use crate::model::{ClusterId, HybridClock, HybridTime, KeyName, NodeName, Value};
+
+struct Member {
+    app: App,
+    writer: std::thread::JoinHandle<()>,
+}
+
+fn member(dir: &std::path::Path, limits: Limits) -> Member {
+    let now = WallTime::from_millis(1_800_000_000_000);
+    let data = DataDir::open(dir, now).unwrap();
+    let opening = Opening {
+        cluster: ClusterId::default(),
+        member: MemberId::from_u64(7),
+        now,
+        cache: 1 << 20,
+    };
+    let (disk, loaded) = Disk::open(&data, &opening).unwrap();
+    let reader = disk.reader();
+    let published = Arc::new(Published::new(loaded.store.clone()));
+    let health = Arc::new(Health::default());
+    let (queue, commands) = mpsc::channel(64);
+    let (time, sequence): (HybridTime, u64) = loaded.clock;
+    let clock = HybridClock::new(
+        MemberId::from_u64(7),
+        time,
+        sequence,
+        Duration::from_secs(10),
+    );
+    let parts = WriterParts {
+        disk,
+        store: loaded.store,
+        clock,
+        published: published.clone(),
+        health: health.clone(),
+        limits,
+    };
+    let writer = Writer::new(parts, commands);
+    let writer = Tasks::thread("writer", move || writer.run().close()).unwrap();
+    Member {
+        app: App::new(published, queue, reader, health, limits),
+        writer,
+    }
+}
+
+impl Member {
+    /// Ends the writer as a stop does: the queue closes, what waits is done.
+    fn close(self) {
+        drop(self.app);
+        self.writer.join().unwrap();
+    }
+}
+
+fn node(name: &str) -> NodeName {
+    name.parse().unwrap()
+}
+
+fn key(name: &str) -> KeyName {
+    name.parse().unwrap()
+}
+
+fn set(to: &str, at: &str, value: &str) -> Request {
+    request(Edit::SetKey {
+        node: node(to),
+        key: key(at),
+        value: Value::untyped(value.as_bytes()),
+    })
+}
+
+fn request(edit: Edit) -> Request {
+    Request {
+        edit,
+        author: "ann".into(),
+        condition: Condition::default(),
+    }
+}
+
+fn value(app: &App, of: &str, at: &str) -> Option<String> {
+    let view = app.view();
+    let version = view.store.get(of, at, app.now())?;
+    Some(version.value()?.text()?.to_owned())
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
+}
+
+#[test]
+fn what_was_written_is_read_and_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = member(dir.path(), Limits::default());
+    let written = block_on(async {
+        assert!(
+            first
+                .app
+                .write(set("web", "colour", "red"))
+                .await
+                .unwrap()
+                .created
+        );
+        first.app.write(set("web", "colour", "blue")).await.unwrap()
+    });
+    assert!(!written.created);
+    assert_eq!(value(&first.app, "web", "colour").as_deref(), Some("blue"));
+    let root = *first.app.roots().borrow();
+    first.close();
+    let second = member(dir.path(), Limits::default());
+    assert_eq!(value(&second.app, "web", "colour").as_deref(), Some("blue"));
+    assert_eq!(
+        *second.app.roots().borrow(),
+        root,
+        "the digest is the same, history included"
+    );
+    let older = second
+        .app
+        .disk()
+        .versions(&node("web"), &key("colour"))
+        .unwrap();
+    assert_eq!(older.len(), 1);
+    assert_eq!(older[0].value().and_then(Value::text), Some("red"));
+    let next = block_on(second.app.write(set("web", "colour", "green"))).unwrap();
+    assert!(
+        next.stamp > written.stamp,
+        "stamps go on above those of the last run"
+    );
+    second.close();
+}
+
+#[test]
+fn a_write_loses_to_nothing_that_its_member_has_seen_even_from_the_future() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = member(dir.path(), Limits::default());
+    let far = crate::model::Stamp {
+        time: HybridTime::from_bits(u64::MAX >> 1),
+        member: MemberId::from_u64(9),
+        sequence: 1,
+    };
+    let version = crate::model::Version {
+        stamp: far,
+        replaces: None,
+        author: "eve".into(),
+        written: WallTime::default(),
+        expires: None,
+        content: crate::model::Content::Value(Value::untyped(*b"future")),
+    };
+    let change = Change::Key {
+        node: node("web"),
+        key: key("k"),
+        version: Arc::new(version),
+    };
+    block_on(async {
+        assert_eq!(
+            member.app.merge(far.member, vec![change.clone()]).await,
+            Ok(1)
+        );
+        assert_eq!(
+            member.app.merge(far.member, vec![change]).await,
+            Ok(0),
+            "known"
+        );
+        let written = member.app.write(set("web", "k", "now")).await.unwrap();
+        assert!(written.stamp > Some(far));
+    });
+    assert_eq!(value(&member.app, "web", "k").as_deref(), Some("now"));
+    member.close();
+}
+
+#[test]
+fn a_node_is_replaced_patched_and_deleted_as_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = member(dir.path(), Limits::default());
+    let app = &member.app;
+    let text = |value: &str| Value::untyped(value.as_bytes());
+    block_on(async {
+        let keys = BTreeMap::from([(key("a"), text("1")), (key("b"), text("2"))]);
+        app.write(request(Edit::ReplaceNode {
+            node: node("n"),
+            keys,
+        }))
+        .await
+        .unwrap();
+        let keys = BTreeMap::from([(key("b"), text("2")), (key("c"), text("3"))]);
+        let replace = request(Edit::ReplaceNode {
+            node: node("n"),
+            keys,
+        });
+        let before = app.view().revision;
+        app.write(replace.clone()).await.unwrap();
+        assert_eq!(
+            app.view().revision,
+            before + 2,
+            "a goes, c comes, b stays as it is"
+        );
+        assert_eq!(
+            app.write(replace).await.unwrap().stamp,
+            None,
+            "nothing to change"
+        );
+        let keys = BTreeMap::from([(key("b"), None), (key("d"), Some(text("4")))]);
+        app.write(request(Edit::PatchNode {
+            node: node("n"),
+            keys,
+        }))
+        .await
+        .unwrap();
+        let found: Vec<_> = ["a", "b", "c", "d"]
+            .map(|at| value(app, "n", at).is_some())
+            .into();
+        assert_eq!(found, [false, false, true, true]);
+        app.write(request(Edit::DeleteNode { node: node("n") }))
+            .await
+            .unwrap();
+        assert!(app.view().store.node("n").is_none());
+        let gone = app
+            .write(request(Edit::DeleteNode { node: node("n") }))
+            .await;
+        assert_eq!(gone, Err(EditError::NodeNotFound));
+        app.write(set("n", "c", "again")).await.unwrap();
+        let view = app.view();
+        assert_eq!(
+            view.store.node("n").unwrap().live(),
+            1,
+            "what was deleted stays deleted"
+        );
+        let delete = Edit::DeleteKey {
+            node: node("n"),
+            key: key("c"),
+        };
+        app.write(request(delete)).await.unwrap();
+        assert!(
+            app.view().store.node("n").is_some(),
+            "an empty node is still there"
+        );
+    });
+    member.close();
+}
+
+#[test]
+fn of_writes_that_expect_the_same_version_exactly_one_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = member(dir.path(), Limits::default());
+    block_on(async {
+        let first = member
+            .app
+            .write(set("web", "n", "0"))
+            .await
+            .unwrap()
+            .stamp
+            .unwrap();
+        let condition = Condition {
+            if_match: Some(Tags::OneOf(vec![first.to_string()])),
+            if_none_match: None,
+        };
+        let racing = (0..20).map(|i| {
+            let request = Request {
+                condition: condition.clone(),
+                ..set("web", "n", &i.to_string())
+            };
+            member.app.write(request)
+        });
+        let results = futures_util::future::join_all(racing).await;
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+        let refused = results.into_iter().find_map(Result::err).unwrap();
+        assert!(matches!(
+            refused,
+            EditError::PreconditionFailed { current: Some(_) }
+        ));
+        let create = Condition {
+            if_match: None,
+            if_none_match: Some(Tags::Any),
+        };
+        let again = Request {
+            condition: create,
+            ..set("web", "n", "x")
+        };
+        assert!(member.app.write(again).await.is_err());
+    });
+    member.close();
+}
+
+#[test]
+fn limits_refuse_what_is_too_much_and_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        name_bytes: 5,
+        value_bytes: 3,
+        keys: 2,
+    };
+    let member = member(dir.path(), limits);
+    let app = &member.app;
+    block_on(async {
+        let long = app.write(set("abcdef", "k", "v")).await;
+        assert_eq!(
+            long,
+            Err(EditError::NameTooLong {
+                length: 6,
+                limit: 5
+            })
+        );
+        let large = app.write(set("n", "k", "1234")).await;
+        assert_eq!(large, Err(EditError::ValueTooLarge { size: 4, limit: 3 }));
+        app.write(set("n", "a", "1")).await.unwrap();
+        app.write(set("n", "b", "1")).await.unwrap();
+        let many = app.write(set("n", "c", "1")).await;
+        assert_eq!(many, Err(EditError::TooManyKeys { limit: 2 }));
+        app.write(set("n", "a", "2")).await.unwrap();
+        assert_eq!(app.view().store.counts().keys, 2);
+    });
+    member.close();
+}
+
+#[test]
+fn the_feed_has_every_change_in_order_and_says_whose_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = member(dir.path(), Limits::default());
+    block_on(async {
+        let mut revisions = member.app.revisions();
+        for i in 0..5 {
+            member
+                .app
+                .write(set("n", &format!("k{i}"), "v"))
+                .await
+                .unwrap();
+        }
+        revisions.changed().await.unwrap();
+        let changes = member.app.changes_after(0, 100).unwrap();
+        let revisions: Vec<u64> = changes.iter().map(|applied| applied.revision).collect();
+        assert_eq!(
+            revisions,
+            (1..=6).collect::<Vec<_>>(),
+            "the node, then five keys"
+        );
+        assert!(
+            changes
+                .iter()
+                .all(|applied| applied.from.is_none() && applied.current)
+        );
+        let there = tempfile::tempdir().unwrap();
+        let other = self::member(there.path(), Limits::default());
+        let sent = changes
+            .iter()
+            .map(|applied| applied.change.clone())
+            .collect();
+        assert_eq!(other.app.merge(MemberId::from_u64(7), sent).await, Ok(6));
+        assert_eq!(*other.app.roots().borrow(), *member.app.roots().borrow());
+        let from = other.app.changes_after(0, 1).unwrap()[0].from;
+        assert_eq!(from, Some(MemberId::from_u64(7)));
+        other.close();
+    });
+    member.close();
+}
+
+#[test]
+fn a_stopping_member_takes_no_more_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = member(dir.path(), Limits::default());
+    member.app.health().stop();
+    assert_eq!(
+        block_on(member.app.write(set("n", "k", "v"))),
+        Err(EditError::Stopping)
+    );
+    assert_eq!(member.app.health().first_failure(), Some("stopping"));
+    member.close();
+}

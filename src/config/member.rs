@@ -1,0 +1,284 @@
+//! The checked configuration of a member.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::address::{Discover, Endpoint, Listen};
+use super::checker::{Checker, InForce, Refusals};
+use super::data_dir::DataDir;
+use super::hidden::Hidden;
+use super::layers::{Layers, Source};
+use super::settings as s;
+use crate::model::ClusterId;
+
+/// Everything that a member needs to know before it starts. Ranges and defaults are those of
+/// [`settings`](super::settings).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The cluster's id.
+    pub cluster: ClusterId,
+    /// The name that people see.
+    pub name: String,
+    /// The data directory; it need not exist yet.
+    pub data: DataDir,
+    /// The cluster's secret or secrets as given; none: the one in the data directory.
+    pub secret: Option<Hidden>,
+    /// The first user.
+    pub user: String,
+    /// The first user's password as given; none: the one in the data directory.
+    pub password: Option<Hidden>,
+    /// An own certificate for clients; none: one made from the secret.
+    pub certificate: Option<CertificateFiles>,
+    /// Where the REST API listens.
+    pub listen: Listen,
+    /// Where others reach it, if that is not where it listens.
+    pub advertise: Option<Endpoint>,
+    /// Interfaces for discovery; none: all that are up.
+    pub interfaces: Vec<String>,
+    /// How members are found.
+    pub discover: Discover,
+    /// UDP port of discovery.
+    pub discovery_port: u16,
+    /// How far ahead another member's clock may be.
+    pub max_clock_skew: Duration,
+    /// How many members get a change directly.
+    pub fanout: usize,
+    /// How long a clean stop may take.
+    pub stop_timeout: Duration,
+    /// How long after a change the readable copy is written at the latest.
+    pub snapshot_delay: Duration,
+    /// Bounds on what clients may bring.
+    pub limits: Limits,
+    /// Bounds on how long they may take.
+    pub timeouts: Timeouts,
+    /// What is logged: directives of `tracing`, known to be right.
+    pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+}
+
+/// An own certificate and its key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Bounds on what clients may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest name, in bytes.
+    pub name_bytes: usize,
+    /// The largest value, in bytes.
+    pub value_bytes: usize,
+    /// The largest request body, in bytes; never less than a value.
+    pub body_bytes: usize,
+    /// The most live keys.
+    pub keys: usize,
+    /// The most connections at once.
+    pub connections: usize,
+    /// The most requests at once on one HTTP/2 connection.
+    pub streams: usize,
+}
+
+/// Bounds on how long clients and peers may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// For the head of a request.
+    pub header: Duration,
+    /// For the body of a request.
+    pub body: Duration,
+    /// For a connection without a request.
+    pub idle: Duration,
+    /// For a request to another member.
+    pub peer: Duration,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Config {
+    /// Checks what was given. Also tells each value in force and where it comes from, in the order
+    /// of the help.
+    ///
+    /// # Errors
+    /// Every value that cannot be taken, and why.
+    pub fn check(layers: &Layers) -> Result<(Self, Vec<InForce>), Refusals> {
+        let mut c = Checker::new(layers);
+        let config = Self {
+            cluster: c.value(&s::CLUSTER, cluster),
+            name: name(&mut c),
+            data: DataDir::new(c.value(&s::DATA, path)),
+            secret: c.hidden(&s::SECRET, not_empty),
+            user: c.value(&s::USER, user),
+            password: c.hidden(&s::PASSWORD, password),
+            certificate: certificate(&mut c),
+            listen: c.value(&s::LISTEN, str::parse),
+            advertise: c.given(&s::ADVERTISE, str::parse).map(|found| found.0),
+            interfaces: c.value(&s::INTERFACE, interfaces),
+            discover: c.value(&s::DISCOVER, str::parse),
+            discovery_port: u16::try_from(c.number(&s::DISCOVERY_PORT)).unwrap_or(u16::MAX),
+            max_clock_skew: c.duration(&s::MAX_CLOCK_SKEW),
+            fanout: c.number(&s::FANOUT),
+            stop_timeout: c.duration(&s::STOP_TIMEOUT),
+            snapshot_delay: c.duration(&s::SNAPSHOT_DELAY),
+            limits: limits(&mut c),
+            timeouts: timeouts(&mut c),
+            log: c.value(&s::LOG, log),
+            log_format: match c.choice(&s::LOG_FORMAT) {
+                Some(1) => LogFormat::Json,
+                _ => LogFormat::Text,
+            },
+        };
+        c.finish().map(|in_force| (config, in_force))
+    }
+}
+
+pub(super) fn cluster(text: &str) -> Result<ClusterId, String> {
+    text.parse().map_err(|_| "no cluster id".to_owned())
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    not_empty(text).map(|()| PathBuf::from(text))
+}
+
+pub(super) fn not_empty(text: &str) -> Result<(), String> {
+    if text.trim().is_empty() {
+        Err("there is nothing in it".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn user(text: &str) -> Result<String, String> {
+    if text.contains(':') {
+        return Err("a colon ends the name in Basic authentication".to_owned());
+    }
+    plain(text, 255).map(|()| text.to_owned())
+}
+
+pub(super) fn password(text: &str) -> Result<(), String> {
+    plain(text, 1024)
+}
+
+fn plain(text: &str, longest: usize) -> Result<(), String> {
+    not_empty(text)?;
+    if text.len() > longest {
+        return Err(format!("it has {} bytes", text.len()));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("there is a control character in it".to_owned());
+    }
+    Ok(())
+}
+
+fn name(c: &mut Checker<'_>) -> String {
+    let given = c.given(&s::NAME, |text| plain(text, 255).map(|()| text.to_owned()));
+    if let Some((name, _)) = given {
+        return name;
+    }
+    let system = rustix::system::uname();
+    let name = system.nodename().to_string_lossy().into_owned();
+    let name = plain(&name, 255).map_or_else(|_| "member".to_owned(), |()| name);
+    c.note(&s::NAME, name.clone(), Source::Default);
+    name
+}
+
+fn interfaces(text: &str) -> Result<Vec<String>, String> {
+    // Linux allows 15 bytes, and neither a slash nor blanks.
+    let fits = |name: &&str| {
+        (1..=15).contains(&name.len())
+            && !name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control())
+    };
+    let names: Vec<&str> = text.split(',').map(str::trim).collect();
+    match names.iter().find(|name| !fits(name)) {
+        Some(name) => Err(format!("{name:?} is no name of an interface")),
+        None => Ok(names.into_iter().map(str::to_owned).collect()),
+    }
+}
+
+fn log(text: &str) -> Result<String, String> {
+    not_empty(text)?;
+    EnvFilter::builder()
+        .parse(text)
+        .map(|_| text.to_owned())
+        .map_err(|why| why.to_string())
+}
+
+fn certificate(c: &mut Checker<'_>) -> Option<CertificateFiles> {
+    let certificate = c.given(&s::TLS_CERT, path).map(|found| found.0);
+    let key = c.given(&s::TLS_KEY, path).map(|found| found.0);
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
+        (Some(_), None) => {
+            c.conflict(&s::TLS_CERT, "it goes only together with tls-key");
+            None
+        }
+        (None, Some(_)) => {
+            c.conflict(&s::TLS_KEY, "it goes only together with tls-cert");
+            None
+        }
+        (None, None) => certificate_beside(c, &[Path::new("certs"), Path::new("/certs")]),
+    }
+}
+
+/// The first of the folders that has a certificate and a key.
+fn certificate_beside(c: &mut Checker<'_>, folders: &[&Path]) -> Option<CertificateFiles> {
+    let found = folders.iter().find_map(|folder| {
+        let files = CertificateFiles {
+            certificate: folder.join("tls.crt"),
+            key: folder.join("tls.key"),
+        };
+        (files.certificate.is_file() && files.key.is_file()).then_some(files)
+    })?;
+    for (setting, file) in [
+        (&s::TLS_CERT, &found.certificate),
+        (&s::TLS_KEY, &found.key),
+    ] {
+        let folder = file.parent().unwrap_or(file).to_owned();
+        c.note(setting, file.display().to_string(), Source::Found(folder));
+    }
+    Some(found)
+}
+
+fn limits(c: &mut Checker<'_>) -> Limits {
+    let limits = Limits {
+        name_bytes: c.number(&s::MAX_NAME_BYTES),
+        value_bytes: c.number(&s::MAX_VALUE_BYTES),
+        body_bytes: c.number(&s::MAX_BODY_BYTES),
+        keys: c.number(&s::MAX_KEYS),
+        connections: c.number(&s::MAX_CONNECTIONS),
+        streams: c.number(&s::MAX_STREAMS),
+    };
+    // Zero stands for what was refused already.
+    if limits.body_bytes != 0 && limits.body_bytes < limits.value_bytes {
+        c.conflict(
+            &s::MAX_BODY_BYTES,
+            "a body must hold at least one value of max-value-bytes",
+        );
+    }
+    limits
+}
+
+fn timeouts(c: &mut Checker<'_>) -> Timeouts {
+    Timeouts {
+        handshake: c.duration(&s::HANDSHAKE_TIMEOUT),
+        header: c.duration(&s::HEADER_TIMEOUT),
+        body: c.duration(&s::BODY_TIMEOUT),
+        idle: c.duration(&s::IDLE_TIMEOUT),
+        peer: c.duration(&s::PEER_TIMEOUT),
+    }
+}

@@ -1,0 +1,41 @@
+//! Flags, environment and file become one checked configuration.
+//!
+//! Each value is looked for in four layers, the first that has it wins: flags, environment
+//! (`GAGGLE_*`), the TOML file named by `--config`, the default. [`Setting`] describes a value once
+//! (name, unit, range, default, help); flags, help, checks and `gaggle config` all read that table.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `setting`, `settings` | what can be set, and the table of all of it |
+//! | `layers` | where a value is looked for |
+//! | `file` | the TOML file |
+//! | `read` | numbers, sizes, durations as text |
+//! | `address` | hosts, ports, and how members are found |
+//! | `checker` | reads values out of the layers, collects every refusal |
+//! | `member`, `client` | the checked configuration of a member, and of a client command |
+//! | `data_dir` | the files in a data directory that other programs on this host may read |
+//! | `hidden` | text that is never shown |
+
+mod address;
+mod checker;
+mod client;
+mod data_dir;
+mod file;
+mod hidden;
+mod layers;
+mod member;
+mod read;
+mod setting;
+pub mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use address::{Discover, Endpoint, Listen};
+pub use checker::{InForce, Refusal, Refusals};
+pub use client::{ClientConfig, Output, ServerUrl};
+pub use data_dir::{DataDir, MemberFile};
+pub use hidden::Hidden;
+pub use layers::{Environment, Flags, Layers, LayersError, Source};
+pub use member::{CertificateFiles, Config, Limits, LogFormat, Timeouts};
+pub use read::{duration, show_duration, show_size, size};
+pub use setting::{Kind, Preset, Section, Setting, Use};

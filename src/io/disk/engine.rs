@@ -1,0 +1,267 @@
+//! The database engine and its replacement after an error.
+//!
+//! redb stops for good at the first error of its file: from then on every call answers "previous
+//! error", reads too. So after an error the engine is replaced by a fresh one on the same medium.
+//! After a full disk that is an engine like the one before, for nothing was lost: redb finds the
+//! last commit again by its checksums. After any other error it is a *frozen* one, which keeps
+//! what it would write in memory, so that reads go on and the disk is left as it is.
+//!
+//! Invariant: a live engine exists only while nobody ever saw an error other than "no space".
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use redb::Database;
+
+use super::frozen::Frozen;
+use super::medium::{Fault, Faults, Medium, Watched};
+use super::rows::BadRow;
+use super::{DiskError, DiskState};
+
+/// One opened database.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) db: Database,
+    faults: Arc<Faults>,
+    mode: Mode,
+}
+
+/// Where an engine's writes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// To the medium.
+    Live,
+    /// Into memory.
+    Frozen,
+}
+
+/// What the writer and the readers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    // Before the medium, so that the database is closed before the directory's lock is released.
+    engine: ArcSwapOption<Engine>,
+    state: Mutex<DiskState>,
+    cache: usize,
+    pub(super) medium: Arc<dyn Medium>,
+}
+
+/// Why work on an engine failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The engine said so; the medium's faults tell why.
+    Engine(redb::Error),
+    /// A row cannot be ours.
+    Row(BadRow),
+    /// The engine broke off.
+    Panic,
+}
+
+macro_rules! engine_failures {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Engine(error.into())
+            }
+        }
+    )*};
+}
+engine_failures!(
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError,
+    redb::CommitError,
+    redb::SetDurabilityError,
+    redb::DatabaseError
+);
+
+impl From<BadRow> for Failure {
+    fn from(bad: BadRow) -> Self {
+        Self::Row(bad)
+    }
+}
+
+impl Shared {
+    /// Opens a live engine on the medium.
+    pub(super) fn open(medium: Arc<dyn Medium>, cache: usize) -> Result<Self, DiskError> {
+        let engine = open(medium.as_ref(), cache, Mode::Live)?;
+        Ok(Self {
+            engine: ArcSwapOption::from_pointee(engine),
+            state: Mutex::new(DiskState::Ok),
+            cache,
+            medium,
+        })
+    }
+
+    /// The engine in use.
+    pub(super) fn engine(&self) -> Result<Arc<Engine>, DiskError> {
+        self.engine.load_full().ok_or(DiskError::Closed)
+    }
+
+    /// An engine to write with: the one in use, or a fresh one if that is frozen for want of space.
+    pub(super) fn live_engine(&self) -> Result<Arc<Engine>, DiskError> {
+        let mut state = self.state.lock();
+        if let DiskState::Fenced(why) = &*state {
+            return Err(DiskError::Fenced(why.clone()));
+        }
+        let engine = self.engine()?;
+        if engine.mode == Mode::Live {
+            return Ok(engine);
+        }
+        match open(self.medium.as_ref(), self.cache, Mode::Live) {
+            Ok(engine) => {
+                let engine = Arc::new(engine);
+                self.engine.store(Some(engine.clone()));
+                Ok(engine)
+            }
+            Err(DiskError::Full) => Err(DiskError::Full),
+            Err(error) => {
+                *state = DiskState::Fenced(error.to_string().into());
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether writes are taken.
+    pub(super) fn state(&self) -> DiskState {
+        self.state.lock().clone()
+    }
+
+    /// Notes that no space was left, or that there is some again. A fence stays.
+    pub(super) fn set_full(&self, full: bool) {
+        let mut state = self.state.lock();
+        if !matches!(*state, DiskState::Fenced(_)) {
+            *state = if full { DiskState::Full } else { DiskState::Ok };
+        }
+    }
+
+    /// Does `work` on the engine in use, and once more if that one turned out to have stopped.
+    pub(super) fn read<T>(
+        &self,
+        what: &str,
+        work: impl Fn(&Database) -> Result<T, Failure>,
+    ) -> Result<T, DiskError> {
+        let engine = self.engine()?;
+        let failure = match guarded(|| work(&engine.db)) {
+            Ok(found) => return Ok(found),
+            Err(failure) => self.judge(&engine, what, failure),
+        };
+        let next = self.engine()?;
+        if Arc::ptr_eq(&engine, &next) {
+            return Err(failure);
+        }
+        guarded(|| work(&next.db)).map_err(|failure| self.judge(&next, what, failure))
+    }
+
+    /// Does `work` that writes, on a live engine. It is not tried again.
+    pub(super) fn write<T>(
+        &self,
+        what: &str,
+        work: impl FnOnce(&Database) -> Result<T, Failure>,
+    ) -> Result<T, DiskError> {
+        let engine = self.live_engine()?;
+        guarded(|| work(&engine.db)).map_err(|failure| self.judge(&engine, what, failure))
+    }
+
+    /// Says what a failure of `engine` means, and puts another engine in its place if it stopped.
+    pub(super) fn judge(&self, engine: &Arc<Engine>, what: &str, failure: Failure) -> DiskError {
+        let damaged_row = matches!(failure, Failure::Row(_));
+        let error = verdict(&engine.faults, what, failure);
+        if !damaged_row && !matches!(error, DiskError::Closed) {
+            self.replace(engine, &error);
+        }
+        error
+    }
+
+    /// Puts a fresh engine in the place of one that stopped; the first to come does it.
+    fn replace(&self, stopped: &Arc<Engine>, error: &DiskError) {
+        let mut state = self.state.lock();
+        let in_use = self.engine.load_full();
+        if !in_use.is_some_and(|engine| Arc::ptr_eq(&engine, stopped)) {
+            return;
+        }
+        let full = matches!(error, DiskError::Full);
+        if !matches!(*state, DiskState::Fenced(_)) {
+            *state = if full {
+                DiskState::Full
+            } else {
+                tracing::error!(%error, "the disk failed: writes are fenced until a restart");
+                DiskState::Fenced(error.to_string().into())
+            };
+        }
+        if stopped.mode == Mode::Frozen {
+            return;
+        }
+        if !full {
+            stopped.faults.condemn();
+        }
+        let medium = self.medium.as_ref();
+        let live = full.then(|| open(medium, self.cache, Mode::Live));
+        let fresh = match live {
+            Some(Ok(engine)) => Ok(engine),
+            _ => open(medium, self.cache, Mode::Frozen),
+        };
+        match fresh {
+            Ok(engine) => self.engine.store(Some(Arc::new(engine))),
+            Err(error) => tracing::error!(%error, "older versions cannot be read any more"),
+        }
+    }
+
+    /// Closes the database, as soon as the last reader is done: a clean close makes the next
+    /// start quick.
+    pub(super) fn close(&self) {
+        self.engine.store(None);
+    }
+}
+
+fn verdict(faults: &Faults, what: &str, failure: Failure) -> DiskError {
+    if let Failure::Row(bad) = failure {
+        return DiskError::corrupt(bad);
+    }
+    match (faults.seen(), failure) {
+        (Some(Fault::Full), _) => DiskError::Full,
+        (Some(Fault::Broken(why)), _) => DiskError::Io {
+            what: what.to_owned(),
+            source: io::Error::other(why.to_string()),
+        },
+        (None, Failure::Engine(redb::Error::DatabaseClosed)) => DiskError::Closed,
+        (None, Failure::Engine(error)) => DiskError::corrupt(error),
+        (None, Failure::Row(_) | Failure::Panic) => {
+            DiskError::corrupt("its pages do not fit together")
+        }
+    }
+}
+
+/// Runs work on the engine; damage can make it panic, which must not reach the caller.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Failure::Panic))
+}
+
+fn open(medium: &dyn Medium, cache: usize, mode: Mode) -> Result<Engine, DiskError> {
+    let faults = Arc::new(Faults::default());
+    let mut inner = medium.open()?;
+    if mode == Mode::Frozen {
+        inner = Arc::new(Frozen::over(inner));
+    }
+    let watched = Watched {
+        inner,
+        faults: faults.clone(),
+    };
+    let opened = guarded(|| {
+        let mut builder = Database::builder();
+        builder.set_cache_size(cache);
+        builder.set_repair_callback(|repair| {
+            tracing::warn!(
+                percent = (repair.progress() * 100.0).round(),
+                "the database was not closed cleanly, checking it"
+            );
+        });
+        Ok(builder.create_with_backend(watched)?)
+    });
+    match opened {
+        Ok(db) => Ok(Engine { db, faults, mode }),
+        Err(failure) => Err(verdict(&faults, "opening gaggle.redb", failure)),
+    }
+}

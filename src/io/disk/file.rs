@@ -1,0 +1,122 @@
+//! The medium of life: `gaggle.redb` and the `reserve` beside it.
+//!
+//! The reserve is a file of real blocks. It is given up when deletes must go through on a full
+//! disk, and made again before ordinary writes are taken again.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::StorageBackend;
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::io::Errno;
+
+use super::DataDir;
+use super::dir::{DirError, refusal, sync_dir};
+use super::medium::{Medium, Room};
+
+/// The greatest size of the reserve, in bytes; on small file systems a 32nd of them.
+const RESERVE: u64 = 4 << 20;
+
+/// The database file of a data directory. Holds the directory's lock.
+#[derive(Debug)]
+pub(super) struct FileMedium(pub(super) DataDir);
+
+impl FileMedium {
+    fn database(&self, path: &Path) -> io::Result<File> {
+        let existed = path.exists();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        if !existed {
+            sync_dir(self.0.path())?;
+        }
+        Ok(file)
+    }
+
+    fn reserve(&self) -> io::Result<File> {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.0.path().join("reserve"))
+    }
+}
+
+impl Medium for FileMedium {
+    fn open(&self) -> Result<Arc<dyn StorageBackend>, DirError> {
+        let path = self.0.database();
+        let file = self
+            .database(&path)
+            .map_err(|error| refusal(&path, error))?;
+        Ok(Arc::new(Bytes(file)))
+    }
+
+    fn room(&self) -> Option<Room> {
+        let found = statvfs(self.0.path()).ok()?;
+        let used = std::fs::metadata(self.0.database()).map_or(0, |meta| meta.len());
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        (found.f_blocks > 0).then_some(Room {
+            free: bytes(found.f_bavail),
+            total: bytes(found.f_blocks),
+            used,
+        })
+    }
+
+    fn hold_reserve(&self) -> io::Result<()> {
+        let total = self.room().map_or(u64::MAX, |room| room.total);
+        let size = RESERVE.min(total / 32);
+        let file = self.reserve()?;
+        if file.metadata()?.len() >= size {
+            return Ok(());
+        }
+        let result = match fallocate(&file, FallocateFlags::empty(), 0, size) {
+            Err(Errno::OPNOTSUPP) => file.write_all_at(&vec![0; to_usize(size)], 0),
+            other => other.map_err(io::Error::from),
+        };
+        result.inspect_err(|_| {
+            let _ = file.set_len(0);
+        })
+    }
+
+    fn release_reserve(&self) -> io::Result<()> {
+        self.reserve()?.set_len(0)
+    }
+}
+
+fn to_usize(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+/// A file as redb wants to see it.
+#[derive(Debug)]
+struct Bytes(File);
+
+impl StorageBackend for Bytes {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(data, offset)
+    }
+}

@@ -1,0 +1,42 @@
+//! The durable truth: the data directory and the database in it.
+//!
+//! A write is acknowledged after [`Batch::commit`] has returned: then it has reached the disk. One
+//! thread writes (it owns the [`Disk`]); readers of older versions hold a [`DiskReader`] each and
+//! never wait for it.
+//!
+//! What can go wrong, and what then holds:
+//!
+//! | what | then |
+//! |---|---|
+//! | the disk is full | the batch is refused whole ([`DiskError::Full`]), the database stays usable, writes go on when space is back |
+//! | any other error of a write or a sync | nobody knows what is on the disk: no later batch is taken until a restart ([`DiskError::Fenced`]), reads go on |
+//! | a crash at any point | the next start finds some state that holds every acknowledged batch whole |
+//! | bytes changed behind our back | noticed at the start or when they are read ([`DiskError::Corrupt`]), never served |
+//!
+//! The bytes are drawn in `docs/FORMATS.md`.
+
+mod batch;
+mod dir;
+mod engine;
+mod error;
+mod file;
+mod frozen;
+mod load;
+mod medium;
+mod reader;
+mod rows;
+mod state;
+mod tables;
+mod writer;
+
+pub use batch::Batch;
+pub use dir::{DataDir, DirError};
+pub use error::DiskError;
+pub use load::Loaded;
+pub use medium::Room;
+pub use reader::DiskReader;
+pub use state::{DiskState, Identity};
+pub use writer::{Disk, Opening};
+
+#[cfg(test)]
+mod tests;

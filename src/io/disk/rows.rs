@@ -1,0 +1,203 @@
+//! The rows of the database as bytes. `docs/FORMATS.md` draws them.
+//!
+//! Every value is `format (1 byte) · check (8 bytes) · payload`. The check is over the table, the
+//! key and the payload, so that neither a changed byte nor a value at a wrong place is ever taken
+//! for data.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use redb::TableDefinition;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::model::{KeyName, NodeName, NodeRegister, Older, STAMP_BYTES, Stamp, Version};
+
+/// A table of bytes to bytes. Names that later issues use: `members`, `raft-log`, `raft-state`,
+/// `queues`, `users`.
+pub(super) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// node NUL key → the current version, with the number of older ones and the sum of all hashes.
+pub(super) const ENTRIES: Table = TableDefinition::new("entries");
+/// node NUL key NUL stamp → an older version with its hash.
+pub(super) const HISTORY: Table = TableDefinition::new("history");
+/// node → its register.
+pub(super) const NODES: Table = TableDefinition::new("nodes");
+/// name → a fact about the member or the database itself.
+pub(super) const META: Table = TableDefinition::new("meta");
+
+/// The format of a value, its first byte.
+const FORMAT: u8 = 1;
+/// Bytes before the payload.
+const HEAD: usize = 9;
+
+/// Why bytes are no row.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct BadRow(pub(super) &'static str);
+
+/// The key of an entry.
+pub(super) fn entry_key(node: &NodeName, key: &KeyName, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(node.as_str().as_bytes());
+    out.push(0);
+    out.extend_from_slice(key.as_str().as_bytes());
+}
+
+/// The key of an older version.
+pub(super) fn history_key(node: &NodeName, key: &KeyName, stamp: Stamp, out: &mut Vec<u8>) {
+    entry_key(node, key, out);
+    out.push(0);
+    out.extend_from_slice(&stamp.to_bytes());
+}
+
+/// The keys of all older versions of a key.
+pub(super) fn history_range(node: &NodeName, key: &KeyName) -> RangeInclusive<Vec<u8>> {
+    let mut low = Vec::new();
+    entry_key(node, key, &mut low);
+    low.push(0);
+    let mut high = low.clone();
+    low.extend_from_slice(&[0; STAMP_BYTES]);
+    high.extend_from_slice(&[0xff; STAMP_BYTES]);
+    low..=high
+}
+
+/// Splits an entry's key into the names of node and key.
+pub(super) fn split_entry_key(key: &[u8]) -> Result<(&str, &str), BadRow> {
+    let text = std::str::from_utf8(key).map_err(|_| BadRow("a name that is no UTF-8"))?;
+    text.split_once('\0')
+        .ok_or(BadRow("an entry without a key"))
+}
+
+fn check(table: Table, key: &[u8], payload: &[u8]) -> [u8; 8] {
+    use redb::TableHandle;
+    let mut hasher = blake3::Hasher::new();
+    for part in [table.name().as_bytes(), key] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.update(payload);
+    let mut check = [0; 8];
+    check.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    check
+}
+
+/// Builds a value in `out`: `fixed` and then `rest` by postcard.
+pub(super) fn encode(
+    table: Table,
+    key: &[u8],
+    fixed: &[&[u8]],
+    rest: &impl Serialize,
+    out: &mut Vec<u8>,
+) {
+    out.clear();
+    out.push(FORMAT);
+    out.extend_from_slice(&[0; HEAD - 1]);
+    for part in fixed {
+        out.extend_from_slice(part);
+    }
+    *out = postcard::to_extend(rest, std::mem::take(out))
+        .expect("a vector takes every byte and no type of ours refuses to be written");
+    let sum = check(table, key, &out[HEAD..]);
+    out[1..HEAD].copy_from_slice(&sum);
+}
+
+/// Checks a value and gives its payload.
+pub(super) fn payload<'a>(table: Table, key: &[u8], value: &'a [u8]) -> Result<&'a [u8], BadRow> {
+    let (head, payload) = value
+        .split_at_checked(HEAD)
+        .ok_or(BadRow("a row cut short"))?;
+    match head {
+        [FORMAT, sum @ ..] if *sum == check(table, key, payload) => Ok(payload),
+        [FORMAT, ..] => Err(BadRow("a row whose checksum does not fit")),
+        _ => Err(BadRow("a row of an unknown format")),
+    }
+}
+
+/// Reads a value that is postcard and nothing else.
+pub(super) fn decode<T: DeserializeOwned>(
+    table: Table,
+    key: &[u8],
+    value: &[u8],
+) -> Result<T, BadRow> {
+    from_postcard(payload(table, key, value)?)
+}
+
+fn from_postcard<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadRow> {
+    postcard::from_bytes(bytes).map_err(|_| BadRow("a row that does not read as what it should be"))
+}
+
+/// What the row of an entry holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EntryRow {
+    pub(super) older: u16,
+    pub(super) sum: u128,
+    pub(super) head: Version,
+}
+
+impl EntryRow {
+    pub(super) fn encode(key: &[u8], older: u16, sum: u128, head: &Version, out: &mut Vec<u8>) {
+        let fixed: [&[u8]; 2] = [&older.to_le_bytes(), &sum.to_le_bytes()];
+        encode(ENTRIES, key, &fixed, head, out);
+    }
+
+    pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<Self, BadRow> {
+        let payload = payload(ENTRIES, key, value)?;
+        let (older, rest) = take::<2>(payload)?;
+        let (sum, rest) = take::<16>(rest)?;
+        Ok(Self {
+            older: u16::from_le_bytes(older),
+            sum: u128::from_le_bytes(sum),
+            head: from_postcard(rest)?,
+        })
+    }
+}
+
+/// The sum in the row of an entry, without looking at the rest.
+pub(super) fn entry_sum(value: &[u8]) -> Result<u128, BadRow> {
+    let (_, rest) = take::<{ HEAD + 2 }>(value)?;
+    take::<16>(rest).map(|(sum, _)| u128::from_le_bytes(sum))
+}
+
+/// An older version: its hash and itself.
+pub(super) fn encode_older(key: &[u8], hash: u128, version: &Version, out: &mut Vec<u8>) {
+    encode(HISTORY, key, &[&hash.to_le_bytes()], version, out);
+}
+
+/// Reads what [`encode_older`] wrote.
+pub(super) fn decode_older(key: &[u8], value: &[u8]) -> Result<(u128, Arc<Version>), BadRow> {
+    let (hash, rest) = take::<16>(payload(HISTORY, key, value)?)?;
+    let version: Version = from_postcard(rest)?;
+    if version.stamp != stamp_of(key)? {
+        return Err(BadRow("an older version under another stamp"));
+    }
+    Ok((u128::from_le_bytes(hash), Arc::new(version)))
+}
+
+/// The stamp and hash of an older version, without reading the version itself.
+pub(super) fn older(key: &[u8], value: &[u8]) -> Result<Older, BadRow> {
+    let (hash, _) = take::<16>(payload(HISTORY, key, value)?)?;
+    Ok(Older {
+        stamp: stamp_of(key)?,
+        hash: u128::from_le_bytes(hash),
+    })
+}
+
+fn stamp_of(key: &[u8]) -> Result<Stamp, BadRow> {
+    let bytes = key.last_chunk::<STAMP_BYTES>();
+    bytes
+        .map(|bytes| Stamp::from_bytes(*bytes))
+        .ok_or(BadRow("an older version without a stamp"))
+}
+
+/// A node's register.
+pub(super) fn encode_node(key: &[u8], register: &NodeRegister, out: &mut Vec<u8>) {
+    encode(NODES, key, &[], register, out);
+}
+
+fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), BadRow> {
+    let (first, rest) = bytes
+        .split_first_chunk::<N>()
+        .ok_or(BadRow("a row cut short"))?;
+    Ok((*first, rest))
+}

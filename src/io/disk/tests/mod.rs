@@ -1,0 +1,18 @@
+//! Tests of the disk: what is written is there again, whatever happens in between.
+
+mod directory;
+mod member;
+mod reload;
+
+use super::Opening;
+use crate::model::{MemberId, WallTime};
+
+/// An opening of the cluster "test" at second `second`.
+fn opening(second: u64) -> Opening {
+    Opening {
+        cluster: "test".parse().unwrap(),
+        member: MemberId::from_u64(7),
+        now: WallTime::from_millis(second * 1000),
+        cache: 1 << 20,
+    }
+}

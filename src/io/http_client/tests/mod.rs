@@ -1,0 +1,3 @@
+//! Clients against a real server.
+mod api;
+mod peer;

@@ -1,0 +1,90 @@
+//! One request and its answer, between hyper and the router.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tower::Service;
+
+use super::activity::Activity;
+use super::counters::ServeCounters;
+use super::request_body::RequestBody;
+use super::response_body::{InFlight, ResponseBody};
+use super::{Connection, Shared};
+
+const TOO_MANY_HEADERS: &str = r#"{"type":"about:blank","title":"Request Header Fields Too Large","status":431,"code":"too-many-headers","detail":"the request has too many header fields","outcome":"not-applied"}"#;
+const PANICKED: &str = r#"{"type":"about:blank","title":"Internal Server Error","status":500,"code":"internal","detail":"this is a bug in gaggle; the member's log says more","outcome":"unknown"}"#;
+
+/// What the requests of one connection share.
+pub(super) struct Exchange {
+    pub(super) shared: Arc<Shared>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) connection: Connection,
+}
+
+impl Exchange {
+    /// Answers one request.
+    pub(super) fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<ResponseBody<Body>>, Infallible>> + Send + use<> {
+        let in_flight = InFlight::begin(&self.activity);
+        let limits = &self.shared.serving.limits;
+        let fits = request.headers().len() <= limits.headers;
+        let mut request = request.map(|body| {
+            if body.is_end_stream() {
+                Body::empty()
+            } else {
+                Body::new(RequestBody::new(body, limits))
+            }
+        });
+        request.extensions_mut().insert(self.connection.clone());
+        let router = self.shared.router.clone();
+        let counters = self.shared.serving.counters.clone();
+        async move {
+            let response = if fits {
+                guarded(router, request, &counters).await
+            } else {
+                problem(
+                    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    TOO_MANY_HEADERS,
+                )
+            };
+            Ok(response.map(|body| ResponseBody::new(body, in_flight)))
+        }
+    }
+}
+
+/// Calls the router; a panic of a handler costs this request and nothing else.
+async fn guarded(
+    mut router: Router,
+    request: Request<Body>,
+    counters: &ServeCounters,
+) -> Response<Body> {
+    let call = async move { router.call(request).await };
+    match AssertUnwindSafe(call).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(_shown_by_the_panic_hook) => {
+            ServeCounters::count(&counters.panics);
+            tracing::error!("a handler panicked; its request was answered with 500");
+            problem(StatusCode::INTERNAL_SERVER_ERROR, PANICKED)
+        }
+    }
+}
+
+fn problem(status: StatusCode, body: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    response
+}

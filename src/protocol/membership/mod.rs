@@ -1,0 +1,562 @@
+//! Membership: who is in the cluster, where, and in what state.
+//!
+//! Around SWIM (the `foca` engine in `swim`) stand our own parts: sealed datagrams, beacons, the
+//! dialer, the exchange of full state over HTTPS, the detection of a second process under our id,
+//! and the [`MemberTable`] that everybody else reads. All of it is one pure value: datagrams,
+//! answers and the time go in, datagrams, exchanges and news come out.
+//!
+//! **How two members find each other.** A beacon is only a hint: who hears it asks its sender to
+//! let it join (SWIM's announce, over UDP), and a little later, if that did not work, dials it over
+//! HTTPS. The first contact is followed by an exchange of full state, as is every tenth second.
+//!
+//! **How two halves meet again.** Dead members are dialled and announced to for ever, and their
+//! beacons are heard. Either way each side learns that the other takes it for dead; it then raises
+//! its generation, which makes it a new identity, and is alive again.
+//!
+//! **What a generation is for.** SWIM cannot refute a death. Only a greater generation of the same
+//! member can, and only its owner makes one: at a start, at a change of address, after a false
+//! death; at most once a second, so that two processes under one id do not fight without end.
+//!
+//! Reading: SWIM (Das, Gupta, Motivala 2002); Lifeguard (arXiv 1707.00788).
+
+mod datagrams;
+mod exchange;
+mod identity;
+mod rivals;
+mod state;
+mod swim;
+mod table;
+mod track;
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use self::rivals::{Finding, Rivals, Sign};
+use self::swim::{Output, Swim};
+use self::track::Record;
+use super::beacon::{self, Beacon, jittered};
+use super::dialer::{self, Dialer};
+use super::envelope::{BootId, DatagramKey, Opener, Sealer};
+use super::{Mono, Protocol};
+use crate::model::{ClusterId, MemberId, WallTime};
+
+pub use identity::{Generation, Identity, LABEL_LIMIT, Label};
+pub use state::{STATE_LIMIT, StateError};
+pub use table::{Counts, HeardRoot, MemberRow, MemberState, MemberTable};
+
+/// How often the full state is exchanged with one live member, give or take a fifth.
+pub const EXCHANGE_PERIOD: Duration = Duration::from_secs(10);
+/// How soon it is exchanged again while that brings new members.
+const EXCHANGE_SOON: Duration = Duration::from_secs(1);
+/// The least time between two generations of one boot.
+const REJOIN_SPACING: Duration = Duration::from_secs(1);
+/// How often the small things are looked after.
+const TICK: Duration = Duration::from_secs(1);
+/// How long after a message the table is looked at for changes that SWIM does not tell.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long after the last change of our root it is told, and after the first at most.
+const ROOT_QUIET: Duration = Duration::from_millis(100);
+const ROOT_LATEST: Duration = Duration::from_secs(1);
+/// How many members are told a new root at once.
+const ROOT_FANOUT: usize = 3;
+/// When a goodbye is said again.
+const GOODBYE_AGAIN: Duration = Duration::from_millis(40);
+/// How long a member that is alone sends a beacon each second.
+const EAGER: Duration = Duration::from_secs(10);
+
+/// What a membership is made of.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Our cluster.
+    pub cluster: ClusterId,
+    /// Ourselves; `started` and `generation` equal.
+    pub me: Identity,
+    /// The keys of the secrets in force, the first is used. At least one.
+    pub keys: Vec<DatagramKey>,
+    /// How long a dead or left member is remembered.
+    pub forget_after: Duration,
+    /// The seed of everything random.
+    pub seed: u64,
+}
+
+/// Why a membership could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a membership needs at least one datagram key")]
+pub struct NoKey;
+
+/// What may happen to a membership.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A datagram arrived.
+    Datagram {
+        /// From where.
+        from: SocketAddr,
+        /// The bytes, nothing of them believed yet.
+        bytes: Bytes,
+    },
+    /// The addresses that `--discover static:` stands for now.
+    Seeds(Vec<SocketAddr>),
+    /// An exchange that was asked for has ended.
+    Exchanged {
+        /// With whom.
+        target: SocketAddr,
+        /// The answer; `None` if it failed.
+        answer: Option<Bytes>,
+    },
+    /// The digest root of our store is now this.
+    Root(u128),
+    /// We are reachable elsewhere.
+    Moved {
+        /// Where we receive datagrams.
+        udp: SocketAddr,
+        /// Where we answer over HTTPS.
+        https: SocketAddr,
+    },
+    /// Say goodbye. Afterwards nothing more comes out, see [`Membership::is_over`].
+    Leave,
+}
+
+/// What a membership wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Remember on disk that this generation was used.
+    Persist(Generation),
+    /// Send a datagram to one member.
+    Send {
+        /// Where to.
+        to: SocketAddr,
+        /// The sealed bytes.
+        datagram: Bytes,
+    },
+    /// Send a datagram to the group on every interface.
+    Multicast(Bytes),
+    /// Exchange state over HTTPS; ends with [`Event::Exchanged`].
+    Exchange {
+        /// With whom.
+        target: SocketAddr,
+        /// Who should answer; `None`: any member of the cluster.
+        expected: Option<MemberId>,
+        /// Our state.
+        body: Bytes,
+    },
+    /// The table has changed.
+    Publish(Arc<MemberTable>),
+    /// Another process is alive under our member id.
+    Alarm(Alarm),
+}
+
+/// Another process is alive under our member id: a cloned data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Alarm {
+    /// We were here first and go on; the other one is refused.
+    #[error(
+        "another process at {theirs} runs under our member id {member} ({ours} is us): its data \
+         directory is a copy of ours; it started later and is refused"
+    )]
+    Duplicate {
+        /// The id that both have.
+        member: MemberId,
+        /// Where we are.
+        ours: SocketAddr,
+        /// Where the other is.
+        theirs: SocketAddr,
+    },
+    /// The other was here first: we must stop.
+    #[error(
+        "the process at {theirs} already runs under this member id {member} ({ours} is us): this \
+         data directory is a copy of its; remove the copy's identity or start with an empty one"
+    )]
+    RefusedAsDuplicate {
+        /// The id that both have.
+        member: MemberId,
+        /// Where we are.
+        ours: SocketAddr,
+        /// Where the other is.
+        theirs: SocketAddr,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Said goodbye once, says it again then.
+    Leaving(Mono),
+    Over,
+}
+
+/// When what is due, besides what the parts know themselves.
+#[derive(Debug)]
+struct Due {
+    tick: Mono,
+    exchange: Mono,
+    look: Option<Mono>,
+    rejoin: Option<Mono>,
+    /// When to tell our root, and when at the latest.
+    root: Option<(Mono, Mono)>,
+}
+
+/// The membership of one boot of a member.
+pub struct Membership {
+    cluster: ClusterId,
+    forget_after: Duration,
+    me: Identity,
+    born: Mono,
+    clock: (Mono, WallTime),
+    rng: StdRng,
+    sealer: Sealer,
+    opener: Opener,
+    beacon: Beacon,
+    dialer: Dialer,
+    swim: Swim,
+    rivals: Rivals,
+    records: BTreeMap<MemberId, Record>,
+    courting: BTreeMap<MemberId, datagrams::Courtship>,
+    tokens: datagrams::Tokens,
+    rumour_at: Option<Mono>,
+    rejoined: Option<Mono>,
+    root: u128,
+    counts: Counts,
+    table: Arc<MemberTable>,
+    due: Due,
+    phase: Phase,
+}
+
+impl Membership {
+    /// A membership that starts at `now`, when the wall clock says `wall`.
+    pub fn new(now: Mono, wall: WallTime, settings: Settings) -> Result<Self, NoKey> {
+        let mut rng = StdRng::seed_from_u64(settings.seed);
+        let first = settings.keys.first().ok_or(NoKey)?;
+        let me = settings.me;
+        let cluster = settings.cluster;
+        let table = MemberTable {
+            me: track::own_row(&me, wall, None),
+            others: BTreeMap::new(),
+            counts: Counts::default(),
+        };
+        Ok(Self {
+            sealer: Sealer::new(first, me.boot, cluster.clone(), me.member),
+            opener: Opener::new(me.boot, cluster.clone(), settings.keys),
+            beacon: Beacon::new(now, rng.random()),
+            dialer: Dialer::new(rng.random()),
+            swim: Swim::new(me.clone(), rng.random()),
+            rivals: Rivals::new(me.boot, me.started, wall),
+            forget_after: settings.forget_after,
+            cluster,
+            me,
+            born: now,
+            clock: (now, wall),
+            rng,
+            records: BTreeMap::new(),
+            courting: BTreeMap::new(),
+            tokens: datagrams::Tokens::new(now),
+            rumour_at: None,
+            rejoined: None,
+            root: 0,
+            counts: Counts::default(),
+            table: Arc::new(table),
+            due: Due {
+                tick: now.plus(TICK),
+                exchange: now.plus(EXCHANGE_PERIOD),
+                look: None,
+                rejoin: None,
+                root: None,
+            },
+            phase: Phase::Running,
+        })
+    }
+
+    /// Tells what the wall clock says; wanted before each event, for it may be set.
+    pub fn set_wall(&mut self, now: Mono, wall: WallTime) {
+        self.clock = (now, wall);
+    }
+
+    /// The table as last published.
+    pub fn table(&self) -> Arc<MemberTable> {
+        Arc::clone(&self.table)
+    }
+
+    /// Ourselves, as the others are told now.
+    pub const fn me(&self) -> &Identity {
+        &self.me
+    }
+
+    /// Whether all is said: after a goodbye, or refused as a duplicate.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    fn wall(&self, now: Mono) -> WallTime {
+        let (at, wall) = self.clock;
+        let since = u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
+        WallTime::from_millis(wall.millis().saturating_add(since))
+    }
+
+    /// Does what SWIM wants done.
+    fn perform(&mut self, now: Mono, outputs: Vec<Output>, out: &mut Vec<Effect>) {
+        let mut news = false;
+        for output in outputs {
+            match output {
+                Output::Send(to, message) => self.send_swim(now, &to, &message, out),
+                Output::Up(id) => {
+                    news = true;
+                    self.came_up(now, &id);
+                }
+                Output::Down(id) => {
+                    news = true;
+                    self.went_down(now, &id);
+                }
+                Output::Renamed(old, new) => {
+                    news = true;
+                    if old.boot != new.boot {
+                        self.opener.distrust(old.boot);
+                    }
+                }
+                Output::Defunct => {
+                    let free = self.rejoined.map_or(now, |at| at.plus(REJOIN_SPACING));
+                    self.due.rejoin = Some(now.max(free));
+                }
+            }
+        }
+        let look = if news { now } else { now.plus(LOOK) };
+        self.look_at(look);
+    }
+
+    fn look_at(&mut self, at: Mono) {
+        self.due.look = Some(self.due.look.map_or(at, |due| due.min(at)));
+    }
+
+    fn rejoin(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        if self.rivals.yields(now) {
+            self.due.rejoin = Some(now.plus(REJOIN_SPACING));
+            return;
+        }
+        self.counts.rejoins += 1;
+        self.rejoined = Some(now);
+        let me = self.me.renewed(self.next_generation(now));
+        self.become_identity(now, me, out);
+    }
+
+    /// Greater than all that the others can know of us.
+    fn next_generation(&self, now: Mono) -> Generation {
+        let seen = self.swim.find(self.me.member);
+        let seen = seen.map_or(Generation::default(), |own| own.id().generation.next());
+        let clock = Generation::new(self.wall(now).millis());
+        self.me.generation.next().max(seen).max(clock)
+    }
+
+    fn become_identity(&mut self, now: Mono, me: Identity, out: &mut Vec<Effect>) {
+        out.push(Effect::Persist(me.generation));
+        self.me = me.clone();
+        let mut outputs = vec![];
+        self.swim.become_identity(now, me, &mut outputs);
+        self.perform(now, outputs, out);
+        self.changed(now);
+    }
+
+    fn changed(&mut self, now: Mono) {
+        let changed = beacon::Event::Changed;
+        self.beacon.on_event(now, changed, &mut vec![]);
+        self.look_at(now);
+    }
+
+    fn moved(&mut self, now: Mono, udp: SocketAddr, https: SocketAddr, out: &mut Vec<Effect>) {
+        if (self.me.udp, self.me.https) == (udp, https) {
+            return;
+        }
+        let mut me = self.me.renewed(self.next_generation(now));
+        me.udp = udp;
+        me.https = https;
+        self.become_identity(now, me, out);
+    }
+
+    fn found(&mut self, now: Mono, finding: Finding, out: &mut Vec<Effect>) {
+        match finding {
+            Finding::Wait => {}
+            Finding::Greet(address) => self.send_beacon_to(now, address, out),
+            Finding::Proven {
+                address,
+                we_are_later,
+            } => {
+                self.send_beacon_to(now, address, out);
+                let (member, ours, theirs) = (self.me.member, self.me.https, address);
+                out.push(Effect::Alarm(if we_are_later {
+                    self.phase = Phase::Over;
+                    Alarm::RefusedAsDuplicate {
+                        member,
+                        ours,
+                        theirs,
+                    }
+                } else {
+                    Alarm::Duplicate {
+                        member,
+                        ours,
+                        theirs,
+                    }
+                }));
+            }
+        }
+    }
+
+    /// The others speak of our member id under another boot, as newer than us: go and ask there.
+    fn follow_rumour(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        let asked = self.rumour_at.is_some_and(|at| now.since(at) < TICK * 2);
+        let rumour = self.swim.find(self.me.member).map(foca::Member::id);
+        let rumour = rumour.filter(|id| !asked && id.boot != self.me.boot && !id.leaving);
+        let Some(rumour) = rumour.filter(|id| id.generation > self.me.generation).cloned() else {
+            return;
+        };
+        self.rumour_at = Some(now);
+        self.send_beacon_to(now, rumour.udp, out);
+        self.hint(now, rumour.https, rumour.member, Duration::ZERO);
+    }
+
+    fn hint(&mut self, now: Mono, address: SocketAddr, member: MemberId, patience: Duration) {
+        let hint = dialer::Event::Hint {
+            address,
+            member,
+            patience,
+        };
+        self.dialer.on_event(now, hint, &mut vec![]);
+    }
+
+    fn rival_sign(&mut self, now: Mono, sign: Sign, out: &mut Vec<Effect>) {
+        let finding = self.rivals.sign(now, sign);
+        self.found(now, finding, out);
+    }
+
+    fn tick(&mut self, now: Mono) {
+        self.due.tick = now.plus(TICK);
+        if self.swim.live() == 0 && now.since(self.born) < EAGER {
+            self.beacon
+                .on_event(now, beacon::Event::Changed, &mut vec![]);
+        }
+        self.forget(now);
+    }
+
+    fn new_root(&mut self, now: Mono, root: u128) {
+        if root != self.root {
+            self.root = root;
+            let latest = self.due.root.map_or(now.plus(ROOT_LATEST), |(_, at)| at);
+            self.due.root = Some((now.plus(ROOT_QUIET).min(latest), latest));
+        }
+    }
+
+    fn run_due(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        let due = |at: Option<Mono>| at.is_some_and(|at| at <= now);
+        if due(self.due.rejoin) {
+            self.due.rejoin = None;
+            self.rejoin(now, out);
+        }
+        if due(self.due.root.map(|(at, _)| at)) {
+            self.due.root = None;
+            self.tell_root(now, out);
+        }
+        if now >= self.due.exchange {
+            self.due.exchange = now.plus(jittered(EXCHANGE_PERIOD, &mut self.rng));
+            self.exchange_with_somebody(now, out);
+        }
+        let ticked = now >= self.due.tick;
+        if ticked {
+            self.tick(now);
+        }
+        if ticked || due(self.due.look) {
+            self.due.look = None;
+            self.refresh(now, ticked, out);
+        }
+    }
+
+    fn run_parts(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        let mut outputs = vec![];
+        self.swim.on_deadline(now, &mut outputs);
+        if !outputs.is_empty() {
+            self.perform(now, outputs, out);
+        }
+        let mut announce = vec![];
+        self.beacon.on_deadline(now, &mut announce);
+        for beacon::Effect::Announce in announce {
+            self.multicast_beacon(now, out);
+        }
+        let mut dials = vec![];
+        self.dialer.on_deadline(now, &mut dials);
+        for dialer::Effect::Dial { address, expected } in dials {
+            self.ask(now, address, expected, out);
+        }
+        for address in self.rivals.on_deadline(now) {
+            self.send_beacon_to(now, address, out);
+        }
+        self.court(now, out);
+    }
+}
+
+impl Protocol for Membership {
+    type Event = Event;
+    type Effect = Effect;
+
+    fn on_event(&mut self, now: Mono, event: Event, out: &mut Vec<Effect>) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        match event {
+            Event::Datagram { from, bytes } => self.datagram(now, from, &bytes, out),
+            Event::Seeds(seeds) => {
+                let seeds = dialer::Event::Seeds(seeds);
+                self.dialer.on_event(now, seeds, &mut vec![]);
+            }
+            Event::Exchanged { target, answer } => self.exchanged(now, target, answer, out),
+            Event::Root(root) => self.new_root(now, root),
+            Event::Moved { udp, https } => self.moved(now, udp, https, out),
+            Event::Leave => self.leave(now, out),
+        }
+        if self.due.look.is_some_and(|look| look <= now) {
+            self.due.look = None;
+            self.refresh(now, false, out);
+        }
+    }
+
+    fn on_deadline(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        match self.phase {
+            Phase::Running => {
+                self.run_parts(now, out);
+                self.run_due(now, out);
+            }
+            Phase::Leaving(again) if again <= now => {
+                self.phase = Phase::Over;
+                self.say_goodbye(now, out);
+            }
+            Phase::Leaving(_) | Phase::Over => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        match self.phase {
+            Phase::Over => None,
+            Phase::Leaving(again) => Some(again),
+            Phase::Running => [
+                Some(self.due.tick),
+                Some(self.due.exchange),
+                self.due.look,
+                self.due.rejoin,
+                self.due.root.map(|(at, _)| at),
+                self.swim.deadline(),
+                self.beacon.deadline(),
+                self.dialer.deadline(),
+                self.rivals.deadline(),
+                self.courtship_deadline(),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
+        }
+    }
+}

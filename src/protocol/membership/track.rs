@@ -1,0 +1,290 @@
+//! What we keep of each member besides what SWIM knows, and the table made of both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foca::{Member, State};
+
+use super::{
+    BootId, Effect, HeardRoot, Identity, MemberRow, MemberState, MemberTable,
+    Membership,
+};
+use crate::model::{MemberId, WallTime};
+use crate::protocol::{Mono, Protocol, dialer};
+
+/// How long somebody who answered over HTTPS counts as alive though datagrams do not get through.
+const HTTPS_ALIVE: Duration = Duration::from_secs(30);
+/// The most dead and left members remembered; beyond that the ones longest gone are forgotten.
+pub(super) const GONE_LIMIT: usize = 1_024;
+/// How long a sender that never became a member is remembered.
+const STRANGER: Duration = Duration::from_secs(60);
+
+/// What we keep of a member ourselves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Record {
+    /// The greatest generation heard, and under which boot and from where its datagrams come.
+    pub(super) generation: u64,
+    pub(super) source: Option<(BootId, SocketAddr)>,
+    /// When a datagram last came straight from it.
+    pub(super) heard: Option<Mono>,
+    pub(super) root: Option<HeardRoot>,
+    pub(super) exchanged: Option<Mono>,
+    pub(super) up: Option<Mono>,
+    pub(super) down: Option<Mono>,
+    /// Since when it is gone, as others say.
+    pub(super) gone_since: Option<WallTime>,
+    /// Whether the dialer knows how it is now: `Some(true)` settled, `Some(false)` dead.
+    pub(super) dialer_told: Option<bool>,
+}
+
+impl Record {
+    /// Whether it is alive though SWIM, for want of datagrams, says that it is down: it answered
+    /// over HTTPS lately, and either since it went down, or no datagram ever came from it.
+    fn alive_over_https(&self, now: Mono) -> bool {
+        let lately = |at: Mono| now.since(at) < HTTPS_ALIVE;
+        let silent = self.heard < self.up || self.heard.is_none();
+        self.exchanged
+            .is_some_and(|at| lately(at) && (silent || Some(at) > self.down))
+    }
+}
+
+/// Our own row.
+pub(super) fn own_row(me: &Identity, since: WallTime, root: Option<HeardRoot>) -> MemberRow {
+    MemberRow {
+        id: me.member,
+        name: me.name.clone(),
+        https: me.https,
+        udp: me.udp,
+        state: MemberState::Alive,
+        generation: me.generation,
+        incarnation: 0,
+        boot: me.boot,
+        version: me.version.clone(),
+        protocols: me.protocols,
+        since,
+        root,
+        exchanged: None,
+        https_only: false,
+    }
+}
+
+impl Membership {
+    pub(super) fn came_up(&mut self, now: Mono, id: &Identity) {
+        let record = self.records.entry(id.member).or_default();
+        record.up = Some(now);
+        record.gone_since = None;
+        self.courting.remove(&id.member);
+        let soon = now.plus(super::EXCHANGE_SOON.mul_f64(0.2));
+        if self.swim.live() == 1 && self.table.live().count() == 0 {
+            self.due.exchange = self.due.exchange.min(soon);
+        }
+    }
+
+    pub(super) fn went_down(&mut self, now: Mono, id: &Identity) {
+        let record = self.records.entry(id.member).or_default();
+        record.down = Some(now);
+        self.opener.distrust(id.boot);
+        if !id.leaving {
+            self.counts.deaths += 1;
+        }
+    }
+
+    /// Where a member receives datagrams: where its own last came from, or as it says itself.
+    pub(super) fn udp_of(&self, id: &Identity) -> SocketAddr {
+        let record = self.records.get(&id.member);
+        let source = record.and_then(|record| record.source);
+        source
+            .filter(|(boot, _)| *boot == id.boot)
+            .map_or(id.udp, |(_, address)| address)
+    }
+
+    /// Where a member answers over HTTPS: as it advertises, or at the address its datagrams come
+    /// from, which unlike its own idea of it is one that reaches us.
+    pub(super) fn https_of(&self, id: &Identity) -> SocketAddr {
+        https_at(id, self.udp_of(id))
+    }
+
+    /// Makes the table anew; publishes it if it says anything new.
+    pub(super) fn refresh(&mut self, now: Mono, ticked: bool, out: &mut Vec<Effect>) {
+        self.tell_dialer(now);
+        let wall = self.wall(now);
+        let mut others = BTreeMap::new();
+        for member in self.swim.known() {
+            let mut row = self.row(now, member);
+            if let Some(old) = self.table.others.get(&row.id) {
+                if old.state == row.state {
+                    row.since = old.since;
+                } else if row.state.is_live() {
+                    row.since = wall;
+                }
+                if !ticked {
+                    keep_times(old, &mut row);
+                }
+            }
+            others.insert(row.id, row);
+        }
+        let root = HeardRoot {
+            root: self.root,
+            at: now,
+        };
+        let mut me = own_row(&self.me, self.table.me.since, Some(root));
+        let mut counts = self.counts;
+        if !ticked {
+            keep_times(&self.table.me, &mut me);
+            counts = self.table.counts;
+        }
+        self.counts.drops = self.opener.drops();
+        self.counts.refused_messages = self.swim.refused;
+        self.counts.dialling = self.dialer.waiting() as u64;
+        let table = MemberTable { me, others, counts };
+        if table != *self.table {
+            self.table = Arc::new(table);
+            out.push(Effect::Publish(Arc::clone(&self.table)));
+        }
+    }
+
+    fn row(&self, now: Mono, member: &Member<Identity>) -> MemberRow {
+        let id = member.id();
+        let record = self.records.get(&id.member);
+        let over_https = record.is_some_and(|record| record.alive_over_https(now));
+        let https_only = member.state() == State::Down && !id.leaving && over_https;
+        let state = match member.state() {
+            State::Alive => MemberState::Alive,
+            State::Suspect => MemberState::Suspect,
+            State::Down if id.leaving => MemberState::Left,
+            State::Down if https_only => MemberState::Alive,
+            State::Down => MemberState::Dead,
+        };
+        let gone_since = record.and_then(|record| record.gone_since);
+        MemberRow {
+            id: id.member,
+            name: id.name.clone(),
+            https: self.https_of(id),
+            udp: self.udp_of(id),
+            state,
+            generation: id.generation,
+            incarnation: member.incarnation(),
+            boot: id.boot,
+            version: id.version.clone(),
+            protocols: id.protocols,
+            since: gone_since.unwrap_or_else(|| self.wall(now)),
+            root: record.and_then(|record| record.root),
+            exchanged: record.and_then(|record| record.exchanged),
+            https_only,
+        }
+    }
+
+    /// Tells the dialer whom to look for, and whom not any more.
+    fn tell_dialer(&mut self, now: Mono) {
+        let mut news = vec![];
+        for member in self.swim.known() {
+            let id = member.id();
+            let record = self.records.entry(id.member).or_default();
+            let told = match member.state() {
+                State::Down if !id.leaving => Some(false),
+                State::Down => Some(true),
+                // SWIM's word alone is not enough: its datagrams must get through to us.
+                State::Alive | State::Suspect if record.heard >= record.up => Some(true),
+                State::Alive | State::Suspect => continue,
+            };
+            if record.dialer_told == told {
+                continue;
+            }
+            record.dialer_told = told;
+            news.push((id.clone(), told == Some(true)));
+        }
+        for (id, settled) in news {
+            let event = if settled {
+                dialer::Event::Settled(id.member)
+            } else {
+                dialer::Event::Dead {
+                    address: self.https_of(&id),
+                    member: id.member,
+                }
+            };
+            self.dialer.on_event(now, event, &mut vec![]);
+        }
+    }
+
+    /// Forgets who is gone for too long, or was never a member.
+    pub(super) fn forget(&mut self, now: Mono) {
+        let oldest = self.oldest(now);
+        let gone = self.table.others.values().filter(|r| !r.state.is_live());
+        let mut gone: Vec<_> = gone.map(|row| (row.since, row.id)).collect();
+        gone.sort_unstable();
+        let surplus = gone.len().saturating_sub(GONE_LIMIT);
+        let forgotten = gone
+            .iter()
+            .enumerate()
+            .filter(|(rank, (since, _))| *rank < surplus || *since < oldest);
+        for (_, (_, member)) in forgotten {
+            self.swim.forget(now, *member, &mut vec![]);
+            let settled = dialer::Event::Settled(*member);
+            self.dialer.on_event(now, settled, &mut vec![]);
+            self.records.remove(member);
+        }
+        let known: BTreeSet<MemberId> = self.swim.known().map(|m| m.id().member).collect();
+        self.records.retain(|member, record| {
+            known.contains(member) || record.heard.is_some_and(|at| now.since(at) < STRANGER)
+        });
+    }
+
+    /// Who is gone since before then is forgotten.
+    pub(super) fn oldest(&self, now: Mono) -> WallTime {
+        let after = u64::try_from(self.forget_after.as_millis()).unwrap_or(u64::MAX);
+        WallTime::from_millis(self.wall(now).millis().saturating_sub(after))
+    }
+
+    /// A datagram came straight from a member.
+    pub(super) fn note_source(
+        &mut self,
+        now: Mono,
+        from: SocketAddr,
+        (member, generation, boot): (MemberId, u64, BootId),
+        root: u128,
+    ) {
+        let record = self.records.entry(member).or_default();
+        if generation < record.generation {
+            return;
+        }
+        record.generation = generation;
+        record.source = Some((boot, from));
+        record.heard = Some(now);
+        let differs = record.root.is_none_or(|heard| heard.root != root);
+        record.root = Some(HeardRoot { root, at: now });
+        if differs || record.dialer_told != Some(true) {
+            self.look_at(now.plus(super::LOOK));
+        }
+    }
+
+    /// A state was exchanged with a member.
+    pub(super) fn note_exchange(&mut self, now: Mono, sender: &Identity, root: u128) {
+        let record = self.records.entry(sender.member).or_default();
+        record.exchanged = Some(now);
+        record.root = Some(HeardRoot { root, at: now });
+        self.counts.exchanges += 1;
+        self.look_at(now);
+    }
+}
+
+/// Where `id` answers over HTTPS, given where its datagrams come from.
+pub(super) fn https_at(id: &Identity, udp: SocketAddr) -> SocketAddr {
+    if id.advertised || udp.ip() == id.udp.ip() {
+        return id.https;
+    }
+    let mut https = udp;
+    https.set_port(id.https.port());
+    https
+}
+
+/// Takes over from `old` what changes all the time, where nothing else has changed.
+fn keep_times(old: &MemberRow, row: &mut MemberRow) {
+    if old.root.map(|heard| heard.root) == row.root.map(|heard| heard.root) {
+        row.root = old.root;
+    }
+    if old.exchanged.is_some() && row.exchanged.is_some() {
+        row.exchanged = old.exchanged;
+    }
+}

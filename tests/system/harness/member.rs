@@ -1,0 +1,353 @@
+//! Members: the release binary, started as a user would start it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::client::Client;
+use super::lan::Host;
+use super::program::{binary, command, scratch};
+use super::wait::{seconds, until, within};
+
+/// The password of every test's user.
+const PASSWORD: &str = "seven-geese-in-a-row";
+/// How long a member may take until it is ready; generous, as the tests share two cores.
+const START: Duration = Duration::from_secs(20);
+
+/// What the members of one cluster share: a secret, an id, and where their data is.
+pub(crate) struct Cluster {
+    folder: tempfile::TempDir,
+    secret: String,
+    id: String,
+}
+
+impl Cluster {
+    /// A new cluster with a secret of its own.
+    pub(crate) fn new() -> Self {
+        let made = ask_binary(&["secret"], &[]);
+        Self::with_secret_and_id(made.trim(), "test")
+    }
+
+    /// A cluster with this secret and this id.
+    pub(crate) fn with_secret_and_id(secret: &str, id: &str) -> Self {
+        let cluster = Self {
+            folder: scratch(),
+            secret: secret.to_owned(),
+            id: id.to_owned(),
+        };
+        let pem = ask_binary(&["ca"], &cluster.environment());
+        assert!(
+            pem.contains("BEGIN CERTIFICATE"),
+            "gaggle ca printed {pem:?}"
+        );
+        fs::write(cluster.ca(), pem).expect("a file");
+        cluster
+    }
+
+    /// The secret that its members share.
+    pub(crate) fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// The certificate that its clients trust.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// The data directory of the member of that name.
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What every program of the cluster finds in its environment.
+    fn environment(&self) -> [(&'static str, String); 3] {
+        [
+            ("GAGGLE_SECRET", self.secret.clone()),
+            ("GAGGLE_CLUSTER", self.id.clone()),
+            ("GAGGLE_PASSWORD", PASSWORD.to_owned()),
+        ]
+    }
+
+    /// A member of that name on `host`, not started yet.
+    pub(crate) fn member(&self, host: &Host, name: &str) -> Serve<'_> {
+        Serve {
+            cluster: self,
+            host: host.clone(),
+            name: name.to_owned(),
+            data: self.data(name),
+            arguments: Vec::new(),
+            user: None,
+            port: 8000,
+        }
+    }
+
+    /// Starts one member on each host, named a, b, c and so on, and waits until all know all.
+    pub(crate) fn start_on(&self, hosts: &[Host]) -> Vec<Member> {
+        let names = ["a", "b", "c", "d", "e"];
+        let members: Vec<Member> = hosts
+            .iter()
+            .zip(names)
+            .map(|(host, name)| self.member(host, name).spawn())
+            .collect();
+        for member in &members {
+            member.wait_ready();
+        }
+        for member in &members {
+            member.wait_alive(hosts.len());
+        }
+        members
+    }
+}
+
+/// How to start a member.
+pub(crate) struct Serve<'a> {
+    cluster: &'a Cluster,
+    host: Host,
+    name: String,
+    data: PathBuf,
+    arguments: Vec<String>,
+    user: Option<u32>,
+    port: u16,
+}
+
+/// How a program ended, and all that it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) said: String,
+}
+
+impl Serve<'_> {
+    /// With this data directory instead of its own.
+    pub(crate) fn data(mut self, data: &Path) -> Self {
+        data.clone_into(&mut self.data);
+        self
+    }
+
+    /// With further flags.
+    pub(crate) fn with(mut self, arguments: &[&str]) -> Self {
+        self.arguments
+            .extend(arguments.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
+    /// At this port instead of 8000, beside others on its host.
+    pub(crate) fn at_port(mut self, port: u16) -> Self {
+        self.port = port;
+        self.with(&["--listen", &format!("[::]:{port}")])
+    }
+
+    /// Run by the user of this number instead of root.
+    pub(crate) fn run_by(mut self, user: u32) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    /// Starts the member and waits until it is ready.
+    pub(crate) fn start(self) -> Member {
+        let member = self.spawn();
+        member.wait_ready();
+        member
+    }
+
+    /// Starts the member.
+    pub(crate) fn spawn(self) -> Member {
+        let logs = self.cluster.folder.path();
+        let number = fs::read_dir(logs).expect("an own directory").count();
+        let log = logs.join(format!("{}-{number}.log", self.name));
+        let file = fs::File::create(&log).expect("a log file");
+        let child = self
+            .command()
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a second handle"))
+            .stderr(file)
+            .spawn()
+            .expect("the binary runs");
+        let client = Client {
+            host: self.host.clone(),
+            base: format!("https://{}:{}", self.host.address(), self.port),
+            ca: self.cluster.ca(),
+            user: format!("admin:{PASSWORD}"),
+        };
+        Member {
+            child,
+            client,
+            data: self.data,
+            log,
+        }
+    }
+
+    /// Runs the member to its own end, which must come soon: for starts that must be refused.
+    pub(crate) fn refused(self) -> Ended {
+        let mut member = self.spawn();
+        let status = member.wait_end(seconds(15));
+        Ended {
+            status,
+            said: member.said(),
+        }
+    }
+
+    fn command(&self) -> Command {
+        let program = binary();
+        let program = program.to_string_lossy();
+        let user = self.user.map(|id| id.to_string());
+        let mut words = Vec::new();
+        if let Some(id) = &user {
+            words.extend([
+                "setpriv",
+                "--reuid",
+                id,
+                "--regid",
+                id,
+                "--clear-groups",
+                "--",
+            ]);
+        }
+        words.extend([program.as_ref(), "serve"]);
+        let mut command = self.host.command(&words);
+        clean(&mut command).envs(self.cluster.environment());
+        command
+            .arg("--data")
+            .arg(&self.data)
+            .args(["--name", &self.name])
+            .args(&self.arguments);
+        command
+    }
+}
+
+/// A running member; killed when dropped, and what it said is shown if the test is failing.
+pub(crate) struct Member {
+    child: Child,
+    client: Client,
+    data: PathBuf,
+    log: PathBuf,
+}
+
+impl Member {
+    /// A client on the member's own host.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that it wrote to its standard output and error so far.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until it answers that it is ready.
+    pub(crate) fn wait_ready(&self) {
+        let ready = |reply: &super::Reply| reply.status == 200;
+        until(
+            "the member is ready",
+            START,
+            || self.client.get("/readyz"),
+            ready,
+        );
+    }
+
+    /// Waits until it believes that many members to be alive, itself included.
+    pub(crate) fn wait_alive(&self, count: usize) {
+        let alive = |members: &Vec<(String, String, String)>| {
+            members
+                .iter()
+                .filter(|(_, _, state)| state == "alive")
+                .count()
+                == count
+        };
+        let what = format!("{count} members are alive");
+        until(&what, seconds(40), || self.client.members(), alive);
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a process id");
+        kill_process(pid, signal).expect("an own process takes a signal");
+    }
+
+    /// Ends it at once, as a crash would, and waits until it is gone.
+    pub(crate) fn crash(&mut self) {
+        self.child.kill().expect("an own process can be killed");
+        self.child.wait().expect("a killed process ends");
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn wait_end(&mut self, limit: Duration) -> ExitStatus {
+        let ended = within(limit, || self.child.try_wait().expect("an own process"));
+        ended.unwrap_or_else(|| panic!("the member still runs after {limit:?}"))
+    }
+
+    /// Stops it cleanly.
+    pub(crate) fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let status = self.wait_end(seconds(10));
+        assert!(status.success(), "a clean stop ended with {status}");
+    }
+
+    /// The address changed under the member: from now on clients use the new one.
+    pub(crate) fn moved_to(&mut self, host: &Host) {
+        self.client.base = format!("https://{}:8000", host.address());
+        self.client.host = host.clone();
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let said = self.said();
+            let tail: Vec<&str> = said.lines().rev().take(40).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            eprintln!(
+                "--- {} said at last:\n{}\n",
+                self.log.display(),
+                tail.join("\n")
+            );
+        }
+    }
+}
+
+/// Takes away all that tests/run or the user set for gaggle.
+fn clean(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("GAGGLE_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("RUST_BACKTRACE", "1")
+}
+
+/// Runs a command of the binary that needs no member and gives what it prints.
+fn ask_binary(words: &[&str], environment: &[(&'static str, String)]) -> String {
+    let folder = scratch();
+    let program = binary();
+    let mut asked = command(&[&[program.to_string_lossy().as_ref()], words].concat());
+    clean(&mut asked).envs(environment.iter().map(|(name, value)| (*name, value)));
+    let output = asked
+        .current_dir(folder.path())
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "gaggle {words:?}: {}: {said}",
+        output.status
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,0 +1,170 @@
+//! Members find each other by themselves, and only those of their own cluster.
+
+use crate::harness::{Cluster, Lan, seconds, until};
+
+#[test]
+fn three_members_find_each_other_by_multicast_and_share_the_store() {
+    let (lan, cluster) = (Lan::new(), Cluster::new());
+    let hosts = lan.hosts::<3>();
+    let members = cluster.start_on(&hosts);
+    for (number, member) in members.iter().enumerate() {
+        assert_eq!(
+            member
+                .client()
+                .put(&format!("/v1/store/web/from-{number}"), "x")
+                .status,
+            201
+        );
+    }
+    agree(&members);
+    assert_eq!(
+        members[0].client().store_json()["web"]
+            .as_object()
+            .expect("a node")
+            .len(),
+        3
+    );
+    for member in &members {
+        let known = member.client().members();
+        let addresses: Vec<&str> = known
+            .iter()
+            .map(|(_, address, _)| address.as_str())
+            .collect();
+        assert_eq!(
+            addresses,
+            ["10.77.0.1:8000", "10.77.0.2:8000", "10.77.0.3:8000"]
+        );
+    }
+}
+
+#[test]
+fn an_empty_member_takes_the_whole_store_from_a_full_one() {
+    let (lan, cluster) = (Lan::new(), Cluster::new());
+    let [first, second] = lan.hosts();
+    let full = cluster.member(&first, "a").start();
+    for n in 0..50 {
+        assert_eq!(
+            full.client()
+                .put(&format!("/v1/store/web/key-{n}"), "value")
+                .status,
+            201
+        );
+    }
+    assert_eq!(full.client().delete("/v1/store/web/key-7").status, 204);
+    let empty = cluster.member(&second, "b").start();
+    agree(&[full, empty]);
+}
+
+#[test]
+fn members_find_each_other_without_multicast_by_a_list_of_hosts() {
+    let (lan, cluster) = (Lan::new(), Cluster::new());
+    let [first, second] = lan.hosts();
+    let list = ["--discover", "static:10.77.0.1,10.77.0.2"];
+    lan.drop_multicast();
+    let a = cluster.member(&first, "a").with(&list).start();
+    let b = cluster.member(&second, "b").with(&list).start();
+    a.wait_alive(2);
+    b.wait_alive(2);
+    assert_eq!(a.client().put("/v1/store/web/colour", "blue").status, 201);
+    agree(&[a, b]);
+}
+
+#[test]
+fn several_members_on_one_host_find_each_other() {
+    let (lan, cluster) = (Lan::new(), Cluster::new());
+    let host = lan.host();
+    let first = cluster.member(&host, "a").start();
+    let second = cluster.member(&host, "b").at_port(8001).start();
+    let third = cluster.member(&host, "c").at_port(8002).start();
+    let members = [first, second, third];
+    for member in &members {
+        member.wait_alive(3);
+    }
+    assert_eq!(
+        members[2]
+            .client()
+            .put("/v1/store/web/colour", "blue")
+            .status,
+        201
+    );
+    agree(&members);
+}
+
+#[test]
+fn a_wrong_secret_or_another_cluster_id_is_invisible() {
+    let (lan, cluster, strangers) = (Lan::new(), Cluster::new(), Cluster::new());
+    let hosts = lan.hosts::<4>();
+    let a = cluster.member(&hosts[0], "a").start();
+    let wrong = strangers.member(&hosts[1], "wrong-secret").start();
+    let namesake = Cluster::with_secret_and_id(cluster.secret(), "another");
+    let other = namesake.member(&hosts[2], "other-id").start();
+    let b = cluster.member(&hosts[3], "b").start();
+    // When a and b have found each other, the strangers' beacons have been heard as well.
+    a.wait_alive(2);
+    b.wait_alive(2);
+    let dropped = || a.client().metric("gaggle_datagrams_dropped_total");
+    until(
+        "datagrams of strangers were dropped",
+        seconds(30),
+        dropped,
+        |count| *count >= 2.0,
+    );
+    assert_eq!(a.client().put("/v1/store/web/colour", "blue").status, 201);
+    for member in [&a, &b] {
+        assert_eq!(member.client().members().len(), 2);
+    }
+    for stranger in [&wrong, &other] {
+        assert_eq!(stranger.client().members().len(), 1);
+        assert_eq!(stranger.client().store(), "{}");
+    }
+}
+
+#[test]
+fn a_goodbye_is_known_at_once_and_a_crash_within_seconds() {
+    let (lan, cluster) = (Lan::new(), Cluster::new());
+    let mut members = cluster.start_on(&lan.hosts::<3>());
+    let mut leaver = members.pop().expect("c");
+    let mut crasher = members.pop().expect("b");
+    let a = members.pop().expect("a");
+    let state = |name: &'static str| {
+        let client = a.client().clone();
+        move || {
+            let known = client
+                .members()
+                .into_iter()
+                .find(|(known, _, _)| known == name);
+            known.map_or_else(|| "forgotten".to_owned(), |(_, _, state)| state)
+        }
+    };
+    leaver.stop();
+    until("the goodbye is known", seconds(3), state("c"), |state| {
+        state == "left"
+    });
+    crasher.crash();
+    until("the crash is known", seconds(10), state("b"), |state| {
+        state == "dead"
+    });
+    let back = cluster.member(&crasher.client().host.clone(), "b").start();
+    back.wait_alive(2);
+    a.wait_alive(2);
+}
+
+/// Waits until all members hold the same: equal digests and byte-equal stores.
+pub(super) fn agree(members: &[crate::harness::Member]) {
+    let digests = || {
+        members
+            .iter()
+            .map(|member| member.client().digest())
+            .collect::<Vec<_>>()
+    };
+    let equal = |all: &Vec<String>| !all[0].is_empty() && all.iter().all(|one| *one == all[0]);
+    until("all digests are equal", seconds(40), digests, equal);
+    let stores: Vec<String> = members
+        .iter()
+        .map(|member| member.client().store())
+        .collect();
+    assert!(
+        stores.iter().all(|store| *store == stores[0]),
+        "equal digests, other stores: {stores:?}"
+    );
+}

@@ -1,0 +1,7 @@
+//! Several hosts on one network: finding each other, cuts, moves, and those who do not belong.
+
+mod addresses;
+mod cuts;
+mod discovery;
+mod network;
+mod strangers;
