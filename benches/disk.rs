@@ -28,11 +28,11 @@ fn main() -> anyhow::Result<()> {
         println!("load of {} keys: {took:?}", store.counts().keys);
         return Ok(());
     }
-    let (_, took) = timed(|| fill(&mut disk, &mut store, keys, 1000))?;
+    let ((), took) = timed(|| fill(&mut disk, &mut store, keys, 1000))?;
     println!("fill: {keys} keys in batches of 1000: {}", rate(keys, took));
     for size in [1, 16, 64, 256] {
         let count = 200;
-        let (_, took) = timed(|| update(&mut disk, &mut store, keys, size, count))?;
+        let ((), took) = timed(|| update(&mut disk, &mut store, keys, size, count))?;
         println!(
             "durable batches of {size}: {}, {}",
             rate(count, took),

@@ -1,1 +1,96 @@
 //! The composition root: builds the parts, owns every task, stops them in order.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `member` | one running member: its start and its end |
+//! | `store` | the data directory, the database, the writer |
+//! | `access` | the secret and the password: given, kept, or made |
+//! | `import` | edits of `store.json`, taken at the start |
+//! | `snapshot` | keeps `store.json` up to date |
+//! | `serving` | certificates, the listener, its limits |
+//! | `directory` | the member table as the API shows it |
+//! | `metrics` | what the parts count, as the API shows it |
+//! | `contact` | ties the membership driver to the rest |
+//! | `membership` | drives discovery and membership |
+//! | `replication`, `push`, `sync`, `peers` | drive push and sync |
+//! | `logging`, `signals` | log lines out, signals in |
+
+mod access;
+mod contact;
+mod directory;
+mod error;
+mod import;
+mod logging;
+mod member;
+pub mod membership;
+mod metrics;
+mod peers;
+mod push;
+mod replication;
+mod serving;
+mod signals;
+mod snapshot;
+mod store;
+mod sync;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::model::{ClusterId, MemberId};
+
+pub use error::DaemonError;
+
+/// Reads the configuration again, for a reload; the text says why it cannot be taken.
+pub type Reread = Box<dyn Fn() -> Result<Config, String> + Send>;
+
+/// What there is to tell when a member has started.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Its id.
+    pub member: MemberId,
+    /// Its name.
+    pub name: String,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// Where its API listens.
+    pub listen: SocketAddr,
+    /// The file with the certificate authority that clients trust.
+    pub ca: PathBuf,
+    /// Whether clients are shown the operator's own certificate instead.
+    pub own_certificate: bool,
+    /// The first user's name.
+    pub user: String,
+    /// A password that was made just now; it is told this once.
+    pub new_password: Option<String>,
+    /// A secret that was made just now; another host joins with it.
+    pub new_secret: Option<String>,
+    /// How many edits of `store.json` were taken.
+    pub imported: usize,
+    /// Keys in the store.
+    pub keys: usize,
+}
+
+/// Runs a member until a signal stops it. `started` is called once it serves.
+///
+/// # Errors
+/// See [`DaemonError`]: it could not start, or it had to end.
+pub fn run(
+    config: Config,
+    reread: Reread,
+    started: impl FnOnce(&Started),
+) -> Result<(), DaemonError> {
+    let logging = logging::Logging::start(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("gaggle")
+        .build()
+        .map_err(|why| DaemonError::System {
+            what: "a runtime",
+            why,
+        })?;
+    let ended = runtime.block_on(member::run(config, reread, logging, started));
+    // What still runs is a request that outlived its drain: nothing it holds is acknowledged.
+    runtime.shutdown_background();
+    ended
+}

@@ -1,9 +1,12 @@
 //! Thin shells around the world: each is short, and has a simulated twin or a test at its door.
 
+pub mod addresses;
 pub mod clock;
 pub mod disk;
 pub mod http_client;
 pub mod random;
 pub mod serve;
+pub mod snapshot;
 pub mod tasks;
 pub mod tls;
+pub mod udp;

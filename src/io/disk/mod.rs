@@ -30,6 +30,7 @@ mod tables;
 mod writer;
 
 pub use batch::Batch;
+pub(crate) use dir::sync_dir;
 pub use dir::{DataDir, DirError};
 pub use error::DiskError;
 pub use load::Loaded;

@@ -56,8 +56,9 @@ pub(super) async fn run(shared: Arc<Shared>, stream: TcpStream, remote: SocketAd
     prepare(&stream);
     let counters = &shared.serving.counters;
     let limit = shared.serving.limits.handshake;
+    let greeting = Box::pin(handshake(&shared, stream, &slot));
     let greeted = tokio::select! {
-        greeted = tokio::time::timeout(limit, Box::pin(handshake(&shared, stream, &slot))) => greeted,
+        greeted = tokio::time::timeout(limit, greeting) => greeted,
         () = shared.drain.cancelled() => return,
     };
     match greeted {
@@ -67,7 +68,13 @@ pub(super) async fn run(shared: Arc<Shared>, stream: TcpStream, remote: SocketAd
         Ok(Err(NoHandshake::Failed(audience, why))) => {
             ServeCounters::count(&counters.handshake_failures);
             let why = TlsRefusal::find(&why).map_or_else(|| why.to_string(), |why| why.to_string());
-            tracing::debug!(%remote, ?audience, why, "handshake refused");
+            // A peer with another secret is an operator's mistake, to be seen; but whoever knocks
+            // must not be able to fill the log.
+            if audience == Audience::Peer && shared.complaints.may_speak(clock::mono()) {
+                tracing::warn!(%remote, why, "a peer was refused at the handshake");
+            } else {
+                tracing::debug!(%remote, ?audience, why, "handshake refused");
+            }
         }
         Err(_too_late) => {
             ServeCounters::count(&counters.handshake_failures);

@@ -18,8 +18,16 @@ use super::request_body::RequestBody;
 use super::response_body::{InFlight, ResponseBody};
 use super::{Connection, Shared};
 
-const TOO_MANY_HEADERS: &str = r#"{"type":"about:blank","title":"Request Header Fields Too Large","status":431,"code":"too-many-headers","detail":"the request has too many header fields","outcome":"not-applied"}"#;
-const PANICKED: &str = r#"{"type":"about:blank","title":"Internal Server Error","status":500,"code":"internal","detail":"this is a bug in gaggle; the member's log says more","outcome":"unknown"}"#;
+const TOO_MANY_HEADERS: &str = concat!(
+    r#"{"type":"about:blank","title":"Request Header Fields Too Large","status":431,"#,
+    r#""code":"too-many-headers","detail":"the request has too many header fields","#,
+    r#""outcome":"not-applied"}"#,
+);
+const PANICKED: &str = concat!(
+    r#"{"type":"about:blank","title":"Internal Server Error","status":500,"#,
+    r#""code":"internal","detail":"this is a bug in gaggle; the member's log says more","#,
+    r#""outcome":"unknown"}"#,
+);
 
 /// What the requests of one connection share.
 pub(super) struct Exchange {

@@ -10,6 +10,7 @@
 //! | `counters` | what the metrics show |
 //! | `admission` | how many connections, how many from one address, a reserve for peers |
 //! | `connection` | one connection from the handshake to its end |
+//! | `complaints` | how often the log hears of refused peers |
 //! | `plain_http` | the short answer to who speaks HTTP without the S |
 //! | `activity` | what a connection is doing and until when it may |
 //! | `watched` | tells `activity` when bytes of a request arrive |
@@ -21,6 +22,7 @@
 
 mod activity;
 mod admission;
+mod complaints;
 mod connection;
 mod counters;
 mod exchange;
@@ -43,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::admission::Admission;
+use self::complaints::Complaints;
 pub use self::counters::ServeCounters;
 pub use self::limits::ServeLimits;
 pub use self::request_body::SlowBody;
@@ -83,6 +86,7 @@ struct Shared {
     router: Router,
     admission: Arc<Admission>,
     drain: CancellationToken,
+    complaints: Complaints,
 }
 
 /// Accepts connections and answers them with `router` until the tasks are told to stop; then stops
@@ -93,6 +97,7 @@ pub async fn serve(listener: TcpListener, serving: Serving, router: Router) {
     let shared = Arc::new(Shared {
         admission: Admission::new(&serving.limits, serving.counters.clone()),
         drain: CancellationToken::new(),
+        complaints: Complaints::default(),
         serving,
         router,
     });

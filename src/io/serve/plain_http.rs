@@ -12,7 +12,11 @@ const SEEN: usize = 16 * 1024;
 /// How long the answer may take to be read.
 const LINGER: Duration = Duration::from_secs(1);
 
-const BODY: &str = r#"{"type":"about:blank","title":"Bad Request","status":400,"code":"plain-http","detail":"this port speaks HTTPS: use https:// instead of http://","outcome":"not-applied"}"#;
+const BODY: &str = concat!(
+    r#"{"type":"about:blank","title":"Bad Request","status":400,"code":"plain-http","#,
+    r#""detail":"this port speaks HTTPS: use https:// instead of http://","#,
+    r#""outcome":"not-applied"}"#,
+);
 
 /// Whether a first byte looks like HTTP: the letter of a method.
 pub(super) fn begins_like_http(first: u8) -> bool {

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::authority::{Authority, AuthorityError};
 use super::secret::{Secret, Secrets};
+use super::trust::Trust;
 use crate::model::ClusterId;
 
 const SALT: &[u8] = b"gaggle keys v1 ";
@@ -59,6 +60,11 @@ impl Keyring {
         std::iter::once(self.first.authority.clone())
             .chain(also)
             .collect()
+    }
+
+    /// Trust in these authorities and nobody else.
+    pub fn trust(&self) -> Trust {
+        Trust::authorities(&self.authorities())
     }
 
     /// The authorities' certificates as PEM, the one in use first: what clients trust.

@@ -184,9 +184,10 @@ impl Membership {
     }
 
     pub(super) fn exchange_with_somebody(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        let live = self.table.live().filter(|row| {
-            row.state == MemberState::Alive || self.swim.live() == 1
-        });
+        let live = self
+            .table
+            .live()
+            .filter(|row| row.state == MemberState::Alive || self.swim.live() == 1);
         let chosen = live.map(|row| (row.https, row.id)).choose(&mut self.rng);
         if let Some((address, id)) = chosen {
             self.ask(now, address, Some(id), out);

@@ -413,7 +413,10 @@ impl Membership {
         let asked = self.rumour_at.is_some_and(|at| now.since(at) < TICK * 2);
         let rumour = self.swim.find(self.me.member).map(foca::Member::id);
         let rumour = rumour.filter(|id| !asked && id.boot != self.me.boot && !id.leaving);
-        let Some(rumour) = rumour.filter(|id| id.generation > self.me.generation).cloned() else {
+        let Some(rumour) = rumour
+            .filter(|id| id.generation > self.me.generation)
+            .cloned()
+        else {
             return;
         };
         self.rumour_at = Some(now);

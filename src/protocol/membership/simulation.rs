@@ -202,7 +202,7 @@ impl World {
 
     /// Lets a process go on that did not run for a while: its timers are late.
     pub(super) fn thaw(&mut self, place: usize) {
-        self.nodes[place].wake = None;
+        self.nodes[place].wake = Some(self.now);
         self.push(Duration::ZERO, What::Wake(place));
     }
 
@@ -214,9 +214,7 @@ impl World {
         let now = self.now;
         self.set_clock(place);
         let mut out = vec![];
-        self.nodes[place]
-            .membership
-            .on_event(now, event, &mut out);
+        self.nodes[place].membership.on_event(now, event, &mut out);
         self.perform(place, out);
     }
 
@@ -267,7 +265,14 @@ impl World {
                 Effect::Exchange { target, body, .. } => {
                     let latency = self.latency() * 3;
                     let asker = place;
-                    self.push(latency, What::Ask { asker, target, body });
+                    self.push(
+                        latency,
+                        What::Ask {
+                            asker,
+                            target,
+                            body,
+                        },
+                    );
                 }
                 Effect::Publish(table) => {
                     for (id, row) in &table.others {
@@ -312,7 +317,8 @@ impl World {
         match what {
             What::Wake(place) => {
                 let now = self.now;
-                if !self.nodes[place].running {
+                let wanted = self.nodes[place].wake.is_some_and(|wake| wake <= now);
+                if !self.nodes[place].running || !wanted {
                     return;
                 }
                 self.nodes[place].wake = None;
@@ -444,7 +450,10 @@ impl World {
         let mut text = String::new();
         for node in self.nodes.iter().filter(|node| node.running).take(20) {
             let table = node.membership.table();
-            let rows = table.others.values().map(|r| format!("{}:{}", r.id.as_u64(), r.state));
+            let rows = table
+                .others
+                .values()
+                .map(|r| format!("{}:{}", r.id.as_u64(), r.state));
             let rows: Vec<_> = rows.take(20).collect();
             text += &format!("{}: {}\n", table.me.id.as_u64(), rows.join(" "));
         }

@@ -83,7 +83,10 @@ fn a_member_that_says_goodbye_has_left_at_once() {
         world.run(20 * SECOND);
         assert!(left(&world), "it is not taken for dead later");
         assert!(!world.nodes[0].running);
-        assert_eq!(world.nodes[0].persisted, world.nodes[0].membership.me().generation);
+        assert_eq!(
+            world.nodes[0].persisted,
+            world.nodes[0].membership.me().generation
+        );
     }
 }
 
@@ -296,12 +299,13 @@ fn clone_of_first(world: &mut World, generation: u64) -> usize {
 fn duplicate_is_refused(mut world: World) {
     let generation = world.wall_ms();
     let clone = clone_of_first(&mut world, generation);
-    let noticed = |world: &World| {
-        !world.nodes[clone].running && !world.nodes[0].alarms.is_empty()
-    };
+    let noticed = |world: &World| !world.nodes[clone].running && !world.nodes[0].alarms.is_empty();
     world.wait(15 * SECOND, "both notice", noticed);
     let refused = &world.nodes[clone].alarms;
-    assert!(matches!(refused[..], [Alarm::RefusedAsDuplicate { .. }]), "{refused:?}");
+    assert!(
+        matches!(refused[..], [Alarm::RefusedAsDuplicate { .. }]),
+        "{refused:?}"
+    );
     let alarm = &world.nodes[0].alarms;
     assert!(matches!(alarm[..], [Alarm::Duplicate { .. }]), "{alarm:?}");
     assert!(world.nodes[0].running);
@@ -309,7 +313,11 @@ fn duplicate_is_refused(mut world: World) {
     assert!(world.all_see(2), "the first one is still a member");
     let generation = world.nodes[0].membership.me().generation;
     world.run(30 * SECOND);
-    assert_eq!(world.nodes[0].membership.me().generation, generation, "and has peace");
+    assert_eq!(
+        world.nodes[0].membership.me().generation,
+        generation,
+        "and has peace"
+    );
 }
 
 #[test]
@@ -327,9 +335,7 @@ fn a_duplicate_is_found_through_others_without_multicast() {
     let clone = clone_of_first(&mut world, generation);
     let seed = SocketAddr::new(address(2).ip(), 8_000);
     world.tell(clone, Event::Seeds(vec![seed]));
-    let noticed = |world: &World| {
-        !world.nodes[clone].running && !world.nodes[0].alarms.is_empty()
-    };
+    let noticed = |world: &World| !world.nodes[clone].running && !world.nodes[0].alarms.is_empty();
     world.wait(30 * SECOND, "both notice", noticed);
     world.run(30 * SECOND);
     assert!(world.all_see(2), "the first one is still a member");
@@ -341,7 +347,9 @@ fn a_frozen_member_that_thaws_accuses_nobody_and_is_back_at_once() {
     let freeze = |world: &mut World, part| world.nodes[0].part = part;
     freeze(&mut world, 9);
     world.nodes[0].running = false;
-    world.wait(6 * SECOND, "it is missed", |w| w.all_say(id(0), MemberState::Dead));
+    world.wait(6 * SECOND, "it is missed", |w| {
+        w.all_say(id(0), MemberState::Dead)
+    });
     world.nodes[0].running = true;
     let before = world.nodes[0].seen.len();
     freeze(&mut world, 0);
@@ -400,10 +408,16 @@ fn a_state_of_another_kind_is_refused_and_changes_nothing() {
     };
     assert_eq!(answer(id(1), b""), Err(StateError::Malformed));
     assert_eq!(answer(id(1), &[9, 9]), Err(StateError::Version(9)));
-    assert_eq!(answer(id(1), &other[..other.len() / 2]), Err(StateError::Malformed));
+    assert_eq!(
+        answer(id(1), &other[..other.len() / 2]),
+        Err(StateError::Malformed)
+    );
     assert_eq!(answer(id(5), &other), Err(StateError::OtherSender));
     let long = vec![1; STATE_LIMIT + 1];
-    assert_eq!(answer(id(1), &long), Err(StateError::TooLong(STATE_LIMIT + 1)));
+    assert_eq!(
+        answer(id(1), &long),
+        Err(StateError::TooLong(STATE_LIMIT + 1))
+    );
     assert_eq!(answer(id(1), &other), Ok(()));
 }
 

@@ -7,10 +7,7 @@ use std::time::Duration;
 
 use foca::{Member, State};
 
-use super::{
-    BootId, Effect, HeardRoot, Identity, MemberRow, MemberState, MemberTable,
-    Membership,
-};
+use super::{BootId, Effect, HeardRoot, Identity, MemberRow, MemberState, MemberTable, Membership};
 use crate::model::{MemberId, WallTime};
 use crate::protocol::{Mono, Protocol, dialer};
 

@@ -127,7 +127,7 @@ async fn a_server_without_tls_is_said_to_be_one() {
 async fn no_answer_in_time_has_an_unknown_outcome() {
     let (server, cluster) = start(router(), ServeLimits::default()).await;
     let options = ApiOptions {
-        limit: Duration::from_millis(300),
+        limit: Duration::from_millis(1500),
         ..ApiOptions::default()
     };
     let url = format!("https://{}", server.address);

@@ -36,7 +36,7 @@ pub(crate) fn new_cluster() -> Keyring {
 }
 
 pub(crate) fn trust(cluster: &Keyring) -> Trust {
-    Trust::authorities(&cluster.authorities())
+    cluster.trust()
 }
 
 /// A member of the cluster whose leaf was issued so many days ago.

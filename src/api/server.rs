@@ -1,0 +1,277 @@
+//! The way of a request through this face: open or not, who asks, what for, the answer, the count.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use futures_util::FutureExt;
+use http::header::{CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
+use http_body::Body as _;
+
+use crate::app::{App, Condition, Edit, Request as EditRequest, View, Written};
+use crate::io::clock;
+use crate::io::tasks::Tasks;
+use crate::model::{ClusterId, MemberId, WallTime};
+use crate::protocol::Mono;
+
+use super::auth::{Auth, Principal};
+use super::body::{Bodies, Purpose, Received};
+use super::guard;
+use super::media;
+use super::metrics::Metrics;
+use super::problem::Problem;
+use super::reply;
+use super::route::Route;
+use super::v1::{self, MemberDirectory};
+
+/// What this face works with.
+pub struct ApiParts {
+    /// The member's store.
+    pub app: App,
+    /// Who may ask.
+    pub auth: Arc<Auth>,
+    /// The members that this one knows.
+    pub members: Arc<dyn MemberDirectory>,
+    /// Where requests are counted; shared with whoever has something to show in `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// Owns the work that blocks.
+    pub tasks: Tasks,
+    /// The largest body of a request, in bytes (`--max-body-bytes`).
+    pub body_limit: usize,
+    /// Which member this is.
+    pub about: About,
+}
+
+/// Which member this is, for `/v1/status`.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Its id.
+    pub member: MemberId,
+    /// Its name (`--name`).
+    pub name: Arc<str>,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// The version of this program.
+    pub version: &'static str,
+    /// When it started, by the wall clock.
+    pub started: WallTime,
+}
+
+/// The answers of this face, as a router that can be merged with others (it answers whatever they
+/// do not).
+pub fn router(parts: ApiParts) -> Router {
+    let api = Arc::new(Api::new(parts));
+    Router::new().fallback(move |request: Request| {
+        let api = api.clone();
+        async move { api.answer(request).await }
+    })
+}
+
+pub(super) type Answer = Result<Response<Body>, Problem>;
+
+/// This face.
+pub(super) struct Api {
+    pub(super) parts: ApiParts,
+    pub(super) since: Mono,
+    bodies: Bodies,
+}
+
+impl Api {
+    fn new(parts: ApiParts) -> Self {
+        parts.metrics.watch_app(&parts.app);
+        parts.metrics.watch_auth(&parts.auth);
+        let bodies = Bodies::new(parts.body_limit, parts.app.limits().value_bytes);
+        Self {
+            parts,
+            since: clock::mono(),
+            bodies,
+        }
+    }
+
+    /// Answers a request. A panic on the way is answered with 500 and hurts no other request.
+    async fn answer(&self, request: Request) -> Response<Body> {
+        let started = clock::mono();
+        let (head, body) = request.into_parts();
+        let route = Route::of(head.uri.path());
+        let answer = AssertUnwindSafe(self.serve(route, &head, body))
+            .catch_unwind()
+            .await;
+        let mut response = match answer {
+            Ok(Ok(response)) => response,
+            Ok(Err(problem)) => problem.into_response(),
+            Err(_) => Problem::internal().into_response(),
+        };
+        finish(&head.method, &mut response);
+        let took = clock::mono().since(started);
+        self.parts
+            .metrics
+            .count(route, &head.method, response.status(), took);
+        response
+    }
+
+    async fn serve(&self, route: Route<'_>, head: &Parts, body: Body) -> Answer {
+        let verb = Verb::of(&head.method);
+        if let Some(answer) = v1::open(self, route, verb, head) {
+            return answer;
+        }
+        let user = self
+            .parts
+            .auth
+            .check(&head.headers, guard::remote(head))
+            .await?;
+        if verb.may_write() {
+            guard::same_site(head)?;
+        }
+        match (route, verb) {
+            (Route::Nothing, _) => Err(Problem::not_found()),
+            (_, Verb::Options) => Ok(reply::options(route.allow())),
+            _ => {
+                v1::answer(
+                    &Call {
+                        api: self,
+                        head,
+                        user,
+                        verb,
+                    },
+                    route,
+                    body,
+                )
+                .await
+            }
+        }
+    }
+}
+
+/// What every answer has, and what HEAD has not.
+fn finish(method: &Method, response: &mut Response<Body>) {
+    let nosniff = HeaderValue::from_static("nosniff");
+    response
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+    if *method != Method::HEAD {
+        return;
+    }
+    let bodiless = matches!(
+        response.status(),
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if let Some(length) = response.body().size_hint().exact()
+        && !bodiless
+    {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    *response.body_mut() = Body::empty();
+}
+
+/// The methods that some resource knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// GET, and HEAD: the same without the body.
+    Get,
+    /// PUT
+    Put,
+    /// PATCH
+    Patch,
+    /// DELETE
+    Delete,
+    /// OPTIONS
+    Options,
+    /// Any other.
+    Other,
+}
+
+impl Verb {
+    fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET | Method::HEAD => Self::Get,
+            Method::PUT => Self::Put,
+            Method::PATCH => Self::Patch,
+            Method::DELETE => Self::Delete,
+            Method::OPTIONS => Self::Options,
+            _ => Self::Other,
+        }
+    }
+
+    fn may_write(self) -> bool {
+        match self {
+            Self::Get | Self::Options => false,
+            Self::Put | Self::Patch | Self::Delete | Self::Other => true,
+        }
+    }
+}
+
+/// A request of a user, on its way to a resource.
+pub(super) struct Call<'a> {
+    pub(super) api: &'a Api,
+    pub(super) head: &'a Parts,
+    pub(super) user: Principal,
+    pub(super) verb: Verb,
+}
+
+impl Call<'_> {
+    pub(super) fn view(&self) -> Arc<View> {
+        self.api.parts.app.view()
+    }
+
+    pub(super) fn now(&self) -> WallTime {
+        self.api.parts.app.now()
+    }
+
+    /// Takes the body, which must come as it is.
+    pub(super) async fn take(&self, body: Body, purpose: Purpose) -> Result<Received, Problem> {
+        media::refuse_coding(&self.head.headers)?;
+        self.api.bodies.take(body, purpose).await
+    }
+
+    /// Does an edit in the user's name.
+    pub(super) async fn write(&self, edit: Edit, condition: Condition) -> Result<Written, Problem> {
+        let author = self.user.name.clone();
+        tracing::debug!(target: "gaggle::audit", user = %author, ?edit, "write");
+        let request = EditRequest {
+            edit,
+            author,
+            condition,
+        };
+        Ok(self.api.parts.app.write(request).await?)
+    }
+
+    /// Runs work that takes long on a thread that may block.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.api
+            .parts
+            .tasks
+            .blocking(work)
+            .await
+            .ok_or_else(Problem::internal)
+    }
+
+    /// How long this member has been up.
+    pub(super) fn uptime(&self) -> Duration {
+        clock::mono().since(self.api.since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_keeps_the_length_of_what_it_leaves_out() {
+        let mut response = Response::new(Body::from("12345"));
+        finish(&Method::HEAD, &mut response);
+        assert_eq!(response.headers()[CONTENT_LENGTH], "5");
+        assert_eq!(response.body().size_hint().exact(), Some(0));
+        assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
+        let mut response = reply::empty(StatusCode::NOT_MODIFIED);
+        finish(&Method::HEAD, &mut response);
+        assert!(!response.headers().contains_key(CONTENT_LENGTH));
+    }
+}

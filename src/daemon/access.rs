@@ -1,0 +1,106 @@
+//! The cluster's secret and the first user's password: as given, or made at the first start.
+//!
+//! What a member makes itself is kept in the data directory, readable by its owner only, and told
+//! once.
+
+use crate::api::auth::{Users, hash_password};
+use crate::config::Config;
+use crate::io::random;
+use crate::io::tls::{Keyring, Secret, Secrets};
+
+use super::DaemonError;
+
+/// What opens this member.
+pub(super) struct Access {
+    /// The keys of the cluster's secret.
+    pub(super) keyring: Keyring,
+    /// The users who may come in.
+    pub(super) users: Users,
+    /// A secret that was made just now, to be told.
+    pub(super) new_secret: Option<String>,
+    /// A password that was made just now, to be told.
+    pub(super) new_password: Option<String>,
+}
+
+/// Reads or makes the secret and the password.
+pub(super) fn open(config: &Config) -> Result<Access, DaemonError> {
+    let (secrets, new_secret) = secrets(config)?;
+    let (password, new_password) = password(config)?;
+    let keyring = secrets.keys(&config.cluster)?;
+    let users = users(&config.user, &password)?;
+    Ok(Access {
+        keyring,
+        users,
+        new_secret,
+        new_password,
+    })
+}
+
+/// The users after a reload: the password may have changed.
+pub(super) fn reload(config: &Config) -> Result<Users, DaemonError> {
+    users(&config.user, &password(config)?.0)
+}
+
+fn users(name: &str, password: &str) -> Result<Users, DaemonError> {
+    let hash = hash_password(password).map_err(|why| DaemonError::User(why.to_string()))?;
+    Users::one(name, hash).map_err(|why| DaemonError::User(why.to_string()))
+}
+
+fn secrets(config: &Config) -> Result<(Secrets, Option<String>), DaemonError> {
+    if let Some(given) = config.secret.clone() {
+        return Ok((Secrets::parse(given.reveal())?, None));
+    }
+    if let Some(kept) = config.data.secret() {
+        return Ok((Secrets::parse(kept.reveal())?, None));
+    }
+    let made = Secret::generate();
+    let write = config.data.write_secret(made.reveal());
+    write.map_err(|why| DaemonError::File {
+        what: "secret",
+        why,
+    })?;
+    Ok((
+        Secrets::parse(made.reveal())?,
+        Some(made.reveal().to_owned()),
+    ))
+}
+
+/// The password in force, and whether it was made just now.
+fn password(config: &Config) -> Result<(String, Option<String>), DaemonError> {
+    let given = config.password.clone().or_else(|| config.data.password());
+    if let Some(password) = given {
+        return Ok((password.reveal().to_owned(), None));
+    }
+    let made = new_password();
+    let write = config.data.write_password(&made);
+    write.map_err(|why| DaemonError::File {
+        what: "password",
+        why,
+    })?;
+    Ok((made.clone(), Some(made)))
+}
+
+/// A password of 24 letters and digits that are hard to mistake for each other: 120 bits.
+fn new_password() -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
+    let mut bytes = [0; 24];
+    random::fill(&mut bytes);
+    bytes
+        .iter()
+        .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn passwords_are_long_and_never_the_same() {
+        let made: HashSet<String> = (0..100).map(|_| new_password()).collect();
+        assert_eq!(made.len(), 100);
+        assert!(made.iter().all(|password| password.len() == 24));
+    }
+}

@@ -1,0 +1,52 @@
+//! Where log lines go: stderr, as text or JSON, with a level that can be changed while running.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::Handle;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+
+use crate::config::{Config, LogFormat};
+
+/// A way to change what is logged.
+#[derive(Clone)]
+pub(super) struct Logging(Option<Handle<EnvFilter, Registry>>);
+
+impl Logging {
+    /// Begins to log as the configuration says. In a process that logs already (a test, a program
+    /// that embeds members) it leaves things as they are.
+    pub(super) fn start(config: &Config) -> Self {
+        let (filter, handle) = reload::Layer::new(EnvFilter::new(&config.log));
+        let started = match config.log_format {
+            LogFormat::Json => tracing_subscriber::registry()
+                .with(filter)
+                .with(fmt::layer().json().with_writer(std::io::stderr))
+                .try_init(),
+            LogFormat::Text => tracing_subscriber::registry()
+                .with(filter)
+                .with(
+                    fmt::layer()
+                        .with_writer(std::io::stderr)
+                        .with_target(false)
+                        .with_ansi(std::io::stderr().is_terminal() && wants_colour()),
+                )
+                .try_init(),
+        };
+        Self(started.is_ok().then_some(handle))
+    }
+
+    /// Logs by these directives from now on.
+    pub(super) fn change(&self, directives: &str) {
+        if let Some(handle) = &self.0
+            && let Err(error) = handle.reload(EnvFilter::new(directives))
+        {
+            tracing::warn!(%error, "the log level stays as it is");
+        }
+    }
+}
+
+/// <https://no-color.org>: set and not empty means no colour.
+fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

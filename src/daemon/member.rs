@@ -1,0 +1,319 @@
+//! One running member: its start and its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::api::auth::Auth;
+use crate::api::metrics::Metrics;
+use crate::api::peer::{self, PeerParts};
+use crate::api::{self, About, ApiParts};
+use crate::config::{Config, MemberFile};
+use crate::io::clock::{mono, wall};
+use crate::io::http_client::{PeerClient, PeerLimits};
+use crate::io::serve::serve;
+use crate::io::tasks::Tasks;
+use crate::io::tls::Keyring;
+use crate::protocol::membership::Alarm;
+
+use super::access::{self, Access};
+use super::contact::{self, Contact};
+use super::directory::Directory;
+use super::logging::Logging;
+use super::membership::MembershipHandle;
+use super::peers::Peers;
+use super::replication::{self, Replication};
+use super::serving::{self, Certificates};
+use super::signals::{Asked, Signals};
+use super::store::{self, OpenStore};
+use super::{DaemonError, Reread, Started, import, metrics, snapshot};
+
+/// How long a stop waits for peers to take what was written last.
+const LAST_PUSH: Duration = Duration::from_secs(1);
+/// The version of this program.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A member that serves.
+struct Running {
+    config: Config,
+    store: OpenStore,
+    auth: Arc<Auth>,
+    certificates: Certificates,
+    replication: Replication,
+    logging: Logging,
+    groups: Groups,
+    alarms: mpsc::Receiver<Alarm>,
+}
+
+/// The tasks, in the order in which they are stopped.
+struct Groups {
+    /// The accept loop and its connections.
+    front: Tasks,
+    /// Discovery: says goodbye when it is stopped, after the requests have ended.
+    contact: Tasks,
+    /// Everything else.
+    back: Tasks,
+}
+
+/// Starts a member and runs it until it is asked to stop.
+pub(super) async fn run(
+    config: Config,
+    reread: Reread,
+    logging: Logging,
+    started: impl FnOnce(&Started),
+) -> Result<(), DaemonError> {
+    let system = |why| DaemonError::System {
+        what: "a signal handler",
+        why,
+    };
+    let mut signals = Signals::listen().map_err(system)?;
+    let mut running = start(config, logging, started).await?;
+    let ended = running.wait(&mut signals, &reread).await;
+    let limit = running.config.stop_timeout;
+    tokio::select! {
+        () = running.stop() => {}
+        () = signals.second_stop() => tracing::warn!("a second signal: ending at once"),
+        () = tokio::time::sleep(limit) => tracing::warn!("the time to stop is over"),
+    }
+    ended
+}
+
+async fn start(
+    config: Config,
+    logging: Logging,
+    started: impl FnOnce(&Started),
+) -> Result<Running, DaemonError> {
+    let begun = mono();
+    let store = store::open(&config)?;
+    let Access {
+        keyring,
+        users,
+        new_secret,
+        new_password,
+    } = access::open(&config)?;
+    let member = store.identity.member;
+    let certificates = Certificates::open(&config, &keyring, member)?;
+    let imported = import::edits(&config, &store).await?;
+    let (listener, listen) = serving::listen(&config.listen).await?;
+    let groups = Groups {
+        front: Tasks::new(),
+        contact: Tasks::new(),
+        back: Tasks::new(),
+    };
+    let auth = Arc::new(Auth::new(users, groups.back.clone()));
+    let parts = Parts {
+        config: &config,
+        store: &store,
+        certificates: &certificates,
+        auth: &auth,
+    };
+    let (contacts, replication) = parts.open(&groups, &keyring, listener, listen).await?;
+    let notice = Started {
+        member,
+        name: config.name.clone(),
+        cluster: config.cluster.clone(),
+        listen,
+        ca: config.data.ca_file(),
+        own_certificate: config.certificate.is_some(),
+        user: config.user.clone(),
+        new_password,
+        new_secret,
+        imported,
+        keys: store.app.view().store.counts().keys,
+    };
+    tell_host(&config, &notice, &keyring.ca_pem())?;
+    tracing::info!(
+        %member, name = %notice.name, cluster = %notice.cluster, %listen, keys = notice.keys,
+        took_ms = u64::try_from(mono().since(begun).as_millis()).unwrap_or(u64::MAX),
+        "serving",
+    );
+    started(&notice);
+    let alarms = contacts.alarms;
+    Ok(Running {
+        config,
+        store,
+        auth,
+        certificates,
+        replication,
+        logging,
+        groups,
+        alarms,
+    })
+}
+
+/// What a member that opens its doors is made of.
+struct Parts<'a> {
+    config: &'a Config,
+    store: &'a OpenStore,
+    certificates: &'a Certificates,
+    auth: &'a Arc<Auth>,
+}
+
+impl Parts<'_> {
+    /// Looks for others, begins to replicate, and serves.
+    async fn open(
+        &self,
+        groups: &Groups,
+        keyring: &Keyring,
+        listener: TcpListener,
+        listen: SocketAddr,
+    ) -> Result<(MembershipHandle, Replication), DaemonError> {
+        let Self {
+            config,
+            store,
+            certificates,
+            ..
+        } = self;
+        let (app, back) = (&store.app, &groups.back);
+        let client = PeerClient::new(
+            certificates.identity.clone(),
+            &certificates.trust,
+            PeerLimits::default(),
+            back.clone(),
+        )?;
+        let client = Arc::new(client);
+        let contact = Contact {
+            config,
+            keyring,
+            member: store.identity.member,
+            generation: store.generation,
+            listen,
+            app,
+            client: client.clone(),
+            tasks: &groups.contact,
+        };
+        let (contacts, exchange) = contact::start(contact).await?;
+        let peers = Peers::new(client, config.timeouts.peer);
+        let replication = replication::start(app, &peers, contacts.table.clone(), back);
+        let (serving, counters) = serving::serving(config, certificates, &groups.front);
+        let metrics = metrics::registry(&contacts.table, &replication, &peers, &counters);
+        let directory = Directory {
+            app: app.clone(),
+            table: contacts.table.clone(),
+            push: replication.push.clone(),
+        };
+        let api = self.api(back, Arc::new(directory), metrics);
+        let door = PeerParts {
+            app: app.clone(),
+            tasks: back.clone(),
+            exchange,
+        };
+        let router = peer::router(door).fallback_service(api);
+        groups.front.spawn(serve(listener, serving, router));
+        back.spawn_until_stop((*certificates).clone().keep());
+        back.spawn(snapshot::keep(
+            app.clone(),
+            store.file.clone(),
+            back.clone(),
+        ));
+        Ok((contacts, replication))
+    }
+
+    fn api(&self, tasks: &Tasks, members: Arc<Directory>, metrics: Arc<Metrics>) -> Router {
+        let Self {
+            config,
+            store,
+            auth,
+            ..
+        } = self;
+        api::router(ApiParts {
+            app: store.app.clone(),
+            auth: (*auth).clone(),
+            members,
+            metrics,
+            tasks: tasks.clone(),
+            body_limit: config.limits.body_bytes,
+            about: About {
+                member: store.identity.member,
+                name: config.name.as_str().into(),
+                cluster: config.cluster.clone(),
+                version: VERSION,
+                started: wall(),
+            },
+        })
+    }
+}
+
+/// Leaves in the data directory what other programs on this host need to talk to this member.
+fn tell_host(config: &Config, notice: &Started, ca: &str) -> Result<(), DaemonError> {
+    let file = MemberFile {
+        id: notice.member,
+        name: notice.name.clone(),
+        cluster: notice.cluster.clone(),
+        pid: std::process::id(),
+        listen: notice.listen,
+        own_certificate: notice.own_certificate,
+        version: VERSION.to_owned(),
+    };
+    let written = config.data.write_member(&file);
+    written.map_err(|why| DaemonError::File {
+        what: "member.json",
+        why,
+    })?;
+    config.data.write_ca(ca).map_err(|why| DaemonError::File {
+        what: "ca.pem",
+        why,
+    })
+}
+
+impl Running {
+    /// Waits until the member is to stop, and reloads when asked to.
+    async fn wait(&mut self, signals: &mut Signals, reread: &Reread) -> Result<(), DaemonError> {
+        loop {
+            tokio::select! {
+                asked = signals.next() => match asked {
+                    Asked::Stop => return Ok(()),
+                    Asked::Reload => self.reload(reread),
+                },
+                Some(alarm) = self.alarms.recv() => {
+                    tracing::error!("{alarm}");
+                    if let Alarm::RefusedAsDuplicate { member, theirs, .. } = alarm {
+                        return Err(DaemonError::Duplicate { member, other: theirs });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Certificates, credentials and the log level, read again. What cannot be taken stays as it is.
+    fn reload(&mut self, reread: &Reread) {
+        self.certificates.reload();
+        let config = match reread() {
+            Ok(config) => config,
+            Err(why) => return tracing::error!(%why, "the configuration stays as it is"),
+        };
+        self.logging.change(&config.log);
+        match access::reload(&config) {
+            Ok(users) => self.auth.replace_users(users),
+            Err(error) => tracing::error!(%error, "the credentials stay as they are"),
+        }
+        tracing::info!("reloaded");
+    }
+
+    /// Stops in order: no new requests, the last pushes, goodbye, drivers, `store.json`, database.
+    async fn stop(self) {
+        tracing::info!("stopping");
+        self.store.app.health().stop();
+        let limit = self.config.stop_timeout;
+        if !self.groups.front.stop(limit.mul_f64(0.6)).await {
+            tracing::warn!("some requests did not end in time");
+        }
+        drop(tokio::time::timeout(LAST_PUSH, self.replication.drained()).await);
+        self.groups.contact.stop(limit.mul_f64(0.1)).await;
+        self.groups.back.stop(limit.mul_f64(0.2)).await;
+        let Self {
+            store: OpenStore {
+                app, writer, dir, ..
+            },
+            ..
+        } = self;
+        drop(app);
+        let closed = Tasks::new().blocking(move || writer.join().is_ok()).await;
+        drop(dir);
+        tracing::info!(clean = closed == Some(true), "stopped");
+    }
+}

@@ -1,0 +1,167 @@
+//! The driver of the membership: one task that owns the sockets and the protocol, and what it
+//! needs of the world: names resolved again and again, exchanges over HTTPS, a clock.
+
+mod driver;
+mod seeds;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::io::tasks::Tasks;
+use crate::io::udp::InterfaceChoice;
+use crate::io::{clock, random};
+use crate::model::{ClusterId, MemberId};
+use crate::protocol::envelope::{BootId, DatagramKey};
+use crate::protocol::membership::{
+    Alarm, Generation, Identity, Label, MemberTable, Membership, NoKey, Settings, StateError,
+};
+
+pub use seeds::Seed;
+
+/// The peer protocols that this version speaks: the oldest and the newest.
+pub const PEER_PROTOCOLS: (u8, u8) = (1, 1);
+/// How many alarms wait for somebody to take them; more are dropped, for they say the same.
+const ALARMS: usize = 16;
+
+/// How a member takes part.
+#[derive(Clone, Debug)]
+pub struct MembershipConfig {
+    /// Our cluster.
+    pub cluster: ClusterId,
+    /// Our id.
+    pub member: MemberId,
+    /// The least generation to use: one more than the last that
+    /// [`MembershipHandle::generation`] said in an earlier run. The wall clock in milliseconds is
+    /// used if that is greater.
+    pub generation: Generation,
+    /// This start of us; random.
+    pub boot: BootId,
+    /// Our name, for people.
+    pub name: String,
+    /// Our software version.
+    pub version: String,
+    /// The port where we answer over HTTPS.
+    pub https_port: u16,
+    /// Where others are to reach us over HTTPS, if the interfaces' addresses are not it.
+    pub advertise: Option<SocketAddr>,
+    /// Which interfaces to use.
+    pub interfaces: InterfaceChoice,
+    /// The port of the groups, and of ours if it is free. Usually
+    /// [`crate::io::udp::DEFAULT_PORT`].
+    pub udp_port: u16,
+    /// Whether to send and hear beacons.
+    pub multicast: bool,
+    /// Members to dial (`--discover static:`).
+    pub seeds: Vec<Seed>,
+    /// The keys of the secrets in force; the first seals, all open.
+    pub keys: Vec<DatagramKey>,
+    /// How long a dead or left member is remembered; default 7 days.
+    pub forget_after: Duration,
+}
+
+/// How states are exchanged over HTTPS with mutual TLS.
+pub trait Exchange: Send + Sync + 'static {
+    /// Sends `body` to the member that answers at `target` and gives its answer. If `expected` is
+    /// given, the answering certificate must be that member's. Errors are for the log.
+    fn exchange(
+        &self,
+        target: SocketAddr,
+        expected: Option<MemberId>,
+        body: Bytes,
+    ) -> BoxFuture<'_, Result<Bytes, String>>;
+}
+
+/// A state that arrived over HTTPS, and wants an answer.
+#[derive(Debug)]
+pub struct Asked {
+    /// Who sent it, by its certificate.
+    pub member: MemberId,
+    /// The state.
+    pub body: Bytes,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Result<Bytes, StateError>>,
+}
+
+/// The driver's doors to the rest of the member.
+pub struct Doors {
+    /// How to exchange states.
+    pub exchange: Arc<dyn Exchange>,
+    /// States that arrive over HTTPS.
+    pub asked: mpsc::Receiver<Asked>,
+    /// The digest root of our store.
+    pub root: watch::Receiver<u128>,
+}
+
+/// What the driver tells the rest of the member.
+#[derive(Debug)]
+pub struct MembershipHandle {
+    /// All members.
+    pub table: watch::Receiver<Arc<MemberTable>>,
+    /// Other processes under our id. After [`Alarm::RefusedAsDuplicate`] the member must stop.
+    pub alarms: mpsc::Receiver<Alarm>,
+    /// The greatest generation that we used: to be kept on disk whenever it changes.
+    pub generation: watch::Receiver<Generation>,
+}
+
+/// Starts the driver. It says goodbye when `tasks` are told to stop, and ends.
+///
+/// # Errors
+/// If there is no key. Missing interfaces and taken ports are no errors: the driver logs them and
+/// tries again.
+pub fn start(
+    tasks: &Tasks,
+    config: MembershipConfig,
+    doors: Doors,
+) -> Result<MembershipHandle, NoKey> {
+    let now = clock::mono();
+    let wall = clock::wall();
+    let generation = config.generation.max(Generation::new(wall.millis()));
+    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let me = Identity {
+        member: config.member,
+        generation,
+        started: generation,
+        boot: config.boot,
+        udp: nowhere,
+        https: config.advertise.unwrap_or(nowhere),
+        advertised: config.advertise.is_some(),
+        name: Label::lossy(&config.name),
+        version: Label::lossy(&config.version),
+        protocols: PEER_PROTOCOLS,
+        leaving: false,
+    };
+    let (sockets, packets) = driver::sockets(tasks, &config);
+    let me = driver::placed(me, &config, sockets.primary());
+    let settings = Settings {
+        cluster: config.cluster.clone(),
+        me,
+        keys: config.keys.clone(),
+        forget_after: config.forget_after,
+        seed: random::seed(),
+    };
+    let membership = Membership::new(now, wall, settings)?;
+    let (table, table_out) = watch::channel(membership.table());
+    let (alarms, alarms_out) = mpsc::channel(ALARMS);
+    let (generations, generation_out) = watch::channel(generation);
+    let outlets = driver::Outlets {
+        table,
+        alarms,
+        generations,
+    };
+    let seeds = seeds::resolver(tasks, config.seeds.clone());
+    let driver = driver::Driver::new(tasks, config, membership, sockets, outlets);
+    tasks.spawn(driver.run(packets, seeds, doors));
+    Ok(MembershipHandle {
+        table: table_out,
+        alarms: alarms_out,
+        generation: generation_out,
+    })
+}

@@ -1,0 +1,89 @@
+//! Opens the store: the data directory, the database, the writer and the handle.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::app::{App, Health, Limits, Published, Writer, WriterParts};
+use crate::config::Config;
+use crate::io::disk::{DataDir, Disk, Identity, Opening};
+use crate::io::snapshot::SnapshotFile;
+use crate::io::tasks::Tasks;
+use crate::io::{clock, random};
+use crate::model::{HybridClock, MemberId};
+
+use super::DaemonError;
+use super::import::SharedFile;
+
+/// How many commands may wait for the writer; more are refused as overload.
+const QUEUE: usize = 4096;
+/// Memory for pages of the database.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// The open store.
+pub(super) struct OpenStore {
+    /// The handle for everybody.
+    pub(super) app: App,
+    /// The lock on the data directory and the way to its files.
+    pub(super) dir: DataDir,
+    /// Who this member is.
+    pub(super) identity: Identity,
+    /// A number greater than at every earlier start.
+    pub(super) generation: u64,
+    /// Whether the database was made just now.
+    pub(super) created: bool,
+    /// The readable copy.
+    pub(super) file: SharedFile,
+    /// The writer; it ends when the last handle is gone, and closes the database.
+    pub(super) writer: JoinHandle<()>,
+}
+
+/// Locks the data directory, loads the database and starts the writer.
+pub(super) fn open(config: &Config) -> Result<OpenStore, DaemonError> {
+    let now = clock::wall();
+    let dir = DataDir::open(config.data.path(), now)?;
+    let opening = Opening {
+        cluster: config.cluster.clone(),
+        member: MemberId::from_u64(random::seed()),
+        now,
+        cache: CACHE_BYTES,
+    };
+    let (disk, loaded) = Disk::open(&dir, &opening)?;
+    let identity = loaded.identity;
+    let reader = disk.reader();
+    let published = Arc::new(Published::new(loaded.store.clone()));
+    let health = Arc::new(Health::default());
+    health.set("disk", true, "writes are durable");
+    let limits = Limits {
+        name_bytes: config.limits.name_bytes,
+        value_bytes: config.limits.value_bytes,
+        keys: config.limits.keys,
+    };
+    let (time, sequence) = loaded.clock;
+    let parts = WriterParts {
+        disk,
+        store: loaded.store,
+        clock: HybridClock::new(identity.member, time, sequence, config.max_clock_skew),
+        published: published.clone(),
+        health: health.clone(),
+        limits,
+    };
+    let (queue, commands) = mpsc::channel(QUEUE);
+    let writer = Writer::new(parts, commands);
+    let writer =
+        Tasks::thread("writer", move || writer.run().close()).map_err(DaemonError::Thread)?;
+    let app = App::new(published, queue, reader, health, limits);
+    let (generation, created) = (loaded.generation, loaded.created);
+    let file = Arc::new(Mutex::new(SnapshotFile::open(dir.path())));
+    Ok(OpenStore {
+        app,
+        dir,
+        identity,
+        generation,
+        created,
+        file,
+        writer,
+    })
+}
