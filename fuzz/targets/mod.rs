@@ -1,7 +1,10 @@
 //! What is fuzzed: each parser of bytes that come from outside, as a function that must hold for
 //! any bytes. Shared by the coverage-guided fuzzer (`fuzz_targets`) and the one in tests/fuzz/.
 
+pub(crate) mod datagram;
 pub(crate) mod names;
+pub(crate) mod peer_body;
+pub(crate) mod store_json;
 
 /// What came of an input, coarsely: inputs of a new shape are worth keeping to mutate further.
 pub(crate) type Shape = String;

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 /// Executions of a target unless `GAGGLE_FUZZ_RUNS` says otherwise.
-const RUNS: u64 = 20_000;
+const RUNS: u64 = 5_000;
 /// Bytes that an input may have.
 const LONGEST: usize = 64 * 1024;
 /// Inputs that are kept to mutate further.
@@ -61,13 +61,15 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Runs `target` on each seed in fuzz/seeds/`name` (and what a longer run left in fuzz/corpus), then on mutations of them.
-pub(crate) fn fuzz(name: &str, target: impl Fn(&[u8]) -> String) {
+/// Runs `target` on its `own` seeds, on those in fuzz/seeds and on what a longer run left in
+/// fuzz/corpus, then on mutations of them.
+pub(crate) fn fuzz(name: &str, own: &[Vec<u8>], target: impl Fn(&[u8]) -> String) {
     let seed = number("GAGGLE_FUZZ_SEED").unwrap_or_else(gaggle::io::random::seed);
     let runs = number("GAGGLE_FUZZ_RUNS").unwrap_or(RUNS);
     println!("{name}: {runs} executions, GAGGLE_FUZZ_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let mut kept = seeds(name);
+    kept.extend_from_slice(own);
     kept.push(Vec::new());
     let mut shapes = BTreeSet::new();
     for (execution, input) in kept.iter().enumerate() {
@@ -92,11 +94,12 @@ fn run(
     seed: u64,
 ) -> String {
     catch_unwind(AssertUnwindSafe(|| target(input))).unwrap_or_else(|_| {
-        let file = folder("artifacts", name).join(blake3::hash(input).to_hex().as_str());
-        let saved = fs::create_dir_all(folder("artifacts", name)).and_then(|()| fs::write(&file, input));
+        let kept = folder("artifacts", name);
+        let file = kept.join(blake3::hash(input).to_hex().as_str());
+        let saved = fs::create_dir_all(&kept).and_then(|()| fs::write(&file, input));
         panic!(
-            "{name} broke on execution {execution} (input of {} bytes in {}: {saved:?}); repeat with \
-             GAGGLE_FUZZ_SEED={seed} cargo test --test fuzz, or copy the file into fuzz/seeds/{name}",
+            "{name} broke on execution {execution}; the input of {} bytes is in {}: {saved:?}; \
+             repeat with GAGGLE_FUZZ_SEED={seed} cargo test --test fuzz",
             input.len(),
             file.display(),
         )

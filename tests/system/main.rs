@@ -4,6 +4,7 @@
 //! `system-tests`, without which this file is not built. Every member runs in a network namespace
 //! behind a bridge that the test made, so nothing leaves the machine.
 
+mod containers;
 mod harness;
 mod hosts;
 mod processes;

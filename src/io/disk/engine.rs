@@ -11,6 +11,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
@@ -27,7 +28,13 @@ pub(super) struct Engine {
     pub(super) db: Database,
     faults: Arc<Faults>,
     mode: Mode,
+    /// Whether every page was read and checked when it was opened.
+    checked: bool,
 }
+
+/// A database that was closed cleanly is read whole at the start and checked, if it is not
+/// greater than this, in bytes; of a greater one only the rows of the store are checked.
+const CHECKED_UP_TO: u64 = 2 << 30;
 
 /// Where an engine's writes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +93,10 @@ impl From<BadRow> for Failure {
 impl Shared {
     /// Opens a live engine on the medium.
     pub(super) fn open(medium: Arc<dyn Medium>, cache: usize) -> Result<Self, DiskError> {
-        let engine = open(medium.as_ref(), cache, Mode::Live)?;
+        let mut engine = open(medium.as_ref(), cache, Mode::Live)?;
+        if !engine.checked && medium.room().is_none_or(|room| room.used <= CHECKED_UP_TO) {
+            verify(&mut engine)?;
+        }
         Ok(Self {
             engine: ArcSwapOption::from_pointee(engine),
             state: Mutex::new(DiskState::Ok),
@@ -249,19 +259,37 @@ fn open(medium: &dyn Medium, cache: usize, mode: Mode) -> Result<Engine, DiskErr
         inner,
         faults: faults.clone(),
     };
+    let checked = Arc::new(AtomicBool::new(false));
+    let noted = checked.clone();
     let opened = guarded(|| {
         let mut builder = Database::builder();
         builder.set_cache_size(cache);
-        builder.set_repair_callback(|repair| {
-            tracing::warn!(
-                percent = (repair.progress() * 100.0).round(),
-                "the database was not closed cleanly, checking it"
-            );
+        builder.set_repair_callback(move |repair| {
+            noted.store(true, Ordering::Relaxed);
+            let percent = (repair.progress() * 100.0).round();
+            tracing::warn!(percent, "the database was not closed cleanly: checking it");
         });
         Ok(builder.create_with_backend(watched)?)
     });
     match opened {
-        Ok(db) => Ok(Engine { db, faults, mode }),
+        Ok(db) => Ok(Engine {
+            db,
+            faults,
+            mode,
+            checked: checked.load(Ordering::Relaxed),
+        }),
         Err(failure) => Err(verdict(&faults, "opening gaggle.redb", failure)),
     }
+}
+
+/// Reads every page and checks it against the checksum that its parent holds.
+fn verify(engine: &mut Engine) -> Result<(), DiskError> {
+    let db = &mut engine.db;
+    match guarded(|| Ok(db.check_integrity()?)) {
+        Ok(true) => engine.checked = true,
+        // What it lost, if anything, is found by the sums of the store and by the mark.
+        Ok(false) => tracing::warn!("the database was damaged and repaired itself"),
+        Err(failure) => return Err(verdict(&engine.faults, "checking gaggle.redb", failure)),
+    }
+    Ok(())
 }

@@ -6,15 +6,17 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use redb::StorageBackend;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 
 use super::DataDir;
 use super::dir::{DirError, refusal, sync_dir};
+use super::mark::MARK_BYTES;
 use super::medium::{Medium, Room};
 
 /// The greatest size of the reserve, in bytes; on small file systems a 32nd of them.
@@ -22,22 +24,22 @@ const RESERVE: u64 = 4 << 20;
 
 /// The database file of a data directory. Holds the directory's lock.
 #[derive(Debug)]
-pub(super) struct FileMedium(pub(super) DataDir);
+pub(super) struct FileMedium {
+    dir: DataDir,
+    mark: Mutex<Option<File>>,
+}
 
 impl FileMedium {
-    fn database(&self, path: &Path) -> io::Result<File> {
-        let existed = path.exists();
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
-        if !existed {
-            sync_dir(self.0.path())?;
+    /// The files of this directory.
+    pub(super) fn of(dir: DataDir) -> Self {
+        Self {
+            dir,
+            mark: Mutex::default(),
         }
-        Ok(file)
+    }
+
+    fn new_database(&self) -> PathBuf {
+        self.dir.path().join("gaggle.redb.new")
     }
 
     fn reserve(&self) -> io::Result<File> {
@@ -46,22 +48,48 @@ impl FileMedium {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(self.0.path().join("reserve"))
+            .open(self.dir.path().join("reserve"))
     }
 }
 
 impl Medium for FileMedium {
     fn open(&self) -> Result<Arc<dyn StorageBackend>, DirError> {
-        let path = self.0.database();
-        let file = self
-            .database(&path)
-            .map_err(|error| refusal(&path, error))?;
+        let mut path = self.dir.database();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        if !path.exists() {
+            path = self.new_database();
+            options.create(true).truncate(true);
+        }
+        let file = options.open(&path).map_err(|error| refusal(&path, error))?;
         Ok(Arc::new(Bytes(file)))
     }
 
+    fn install(&self) -> Result<(), DirError> {
+        let path = self.dir.database();
+        std::fs::rename(self.new_database(), &path)
+            .and_then(|()| sync_dir(self.dir.path()))
+            .map_err(|error| refusal(&path, error))
+    }
+
+    fn mark(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.dir.path().join("gaggle.mark")).ok()
+    }
+
+    fn set_mark(&self, mark: &[u8; MARK_BYTES]) -> io::Result<()> {
+        let mut file = self.mark.lock();
+        if file.is_none() {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false).mode(0o600);
+            *file = Some(options.open(self.dir.path().join("gaggle.mark"))?);
+        }
+        file.as_ref()
+            .map_or(Ok(()), |file| file.write_all_at(mark, 0))
+    }
+
     fn room(&self) -> Option<Room> {
-        let found = statvfs(self.0.path()).ok()?;
-        let used = std::fs::metadata(self.0.database()).map_or(0, |meta| meta.len());
+        let found = statvfs(self.dir.path()).ok()?;
+        let used = std::fs::metadata(self.dir.database()).map_or(0, |meta| meta.len());
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
         (found.f_blocks > 0).then_some(Room {
             free: bytes(found.f_bavail),

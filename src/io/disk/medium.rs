@@ -8,11 +8,19 @@ use parking_lot::Mutex;
 use redb::StorageBackend;
 
 use super::DirError;
+use super::mark::MARK_BYTES;
 
 /// A place for the bytes of one database.
 pub(super) trait Medium: Debug + Send + Sync + 'static {
-    /// Opens the bytes; called again after an error, for the engine trusts nothing then.
+    /// Opens the bytes; called again after an error, for the engine trusts nothing then. A new
+    /// database is built where nobody looks for it until it is whole.
     fn open(&self) -> Result<Arc<dyn StorageBackend>, DirError>;
+    /// Puts a new database, now whole and synced, in its place.
+    fn install(&self) -> Result<(), DirError>;
+    /// The mark as it was left; none if there is none.
+    fn mark(&self) -> Option<Vec<u8>>;
+    /// Leaves the mark, soon but not durably.
+    fn set_mark(&self, mark: &[u8; MARK_BYTES]) -> io::Result<()>;
     /// How much room there is; none if the file system does not tell.
     fn room(&self) -> Option<Room>;
     /// Makes the reserve whole, if it is not. On an error it is not whole.

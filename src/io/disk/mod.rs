@@ -22,6 +22,7 @@ mod error;
 mod file;
 mod frozen;
 mod load;
+mod mark;
 mod medium;
 mod reader;
 mod rows;

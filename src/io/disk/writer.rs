@@ -6,6 +6,7 @@ use redb::ReadableDatabase;
 
 use super::engine::Shared;
 use super::file::FileMedium;
+use super::mark::Mark;
 use super::medium::{Medium, is_full};
 use super::state::{self, About, State, about};
 use super::tables::{self, Scratch};
@@ -21,6 +22,7 @@ const SPARE: u64 = 128 << 10;
 #[derive(Debug)]
 pub struct Disk {
     pub(super) shared: Arc<Shared>,
+    member: MemberId,
     state: State,
     scratch: Scratch,
 }
@@ -46,7 +48,7 @@ impl Disk {
     /// Never starts empty in the place of something that cannot be read: damage, a newer format
     /// and another cluster's data are errors.
     pub fn open(dir: &DataDir, opening: &Opening) -> Result<(Self, Loaded), DiskError> {
-        Self::open_on(Arc::new(FileMedium(dir.clone())), opening)
+        Self::open_on(Arc::new(FileMedium::of(dir.clone())), opening)
     }
 
     /// Opens the database on any medium.
@@ -60,13 +62,27 @@ impl Disk {
             cluster: opening.cluster.clone(),
         };
         let created = shared.write("making the database", |db| state::create_if_new(db, &fresh))?;
+        let mark = shared
+            .medium
+            .mark()
+            .and_then(|mark| Mark::from_bytes(&mark));
+        if created {
+            if mark.is_some_and(|mark| mark.commits > 0) {
+                return Err(DiskError::corrupt("the file itself is missing"));
+            }
+            shared.medium.install()?;
+        }
         let (identity, state) = whose(&shared, &opening.cluster)?;
+        if let Some(mark) = mark {
+            mark.check(identity.member, state.commits)?;
+        }
         let store = shared.read("reading the store", |db| {
             load::store(&db.begin_read()?, &state)
         })?;
         let state = state.booted(opening.now.millis());
         let mut disk = Self {
             shared,
+            member: identity.member,
             state,
             scratch: Scratch::default(),
         };
@@ -178,7 +194,19 @@ impl Disk {
             tables::apply(db, rows, &mut state, scratch)
         })?;
         self.state = state;
+        self.leave_mark();
         Ok(())
+    }
+
+    /// The batch is durable without it, so an error here is told and nothing else.
+    fn leave_mark(&self) {
+        let mark = Mark {
+            member: self.member,
+            commits: self.state.commits,
+        };
+        if let Err(error) = self.shared.medium.set_mark(&mark.to_bytes()) {
+            tracing::debug!(%error, "the mark beside the database was not written");
+        }
     }
 
     /// Refuses a batch that might not fit, before the engine has touched anything: an engine that

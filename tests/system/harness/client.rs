@@ -1,11 +1,12 @@
 //! A client: `curl` on one of the hosts, with the cluster's certificate and a password.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use super::lan::Host;
+use super::program::command;
 
 /// What a request came to. Status 0: there was no answer, and `body` says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +27,19 @@ impl Reply {
     }
 }
 
+/// Where a client is.
+#[derive(Clone, Debug)]
+enum Place {
+    /// On a host of a test's network.
+    Host(Host),
+    /// On this machine itself.
+    Machine,
+}
+
 /// One user of one member.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    pub(crate) host: Host,
+    host: Place,
     /// `https://address:port`
     pub(crate) base: String,
     pub(crate) ca: PathBuf,
@@ -38,6 +48,41 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A client on one of the hosts.
+    pub(crate) fn of_host(host: &Host, base: String, ca: PathBuf, user: String) -> Self {
+        let host = Place::Host(host.clone());
+        Self {
+            host,
+            base,
+            ca,
+            user,
+        }
+    }
+
+    /// A client on this machine, outside all of the tests' networks.
+    pub(crate) fn of_machine(base: String, ca: PathBuf, user: String) -> Self {
+        let host = Place::Machine;
+        Self {
+            host,
+            base,
+            ca,
+            user,
+        }
+    }
+
+    /// The same client on another host.
+    pub(crate) fn moved_to(&self, host: &Host) -> Self {
+        Self::of_host(host, self.base.clone(), self.ca.clone(), self.user.clone())
+    }
+
+    /// A program where the client is.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        match &self.host {
+            Place::Host(host) => host.command(words),
+            Place::Machine => command(words),
+        }
+    }
+
     pub(crate) fn get(&self, path: &str) -> Reply {
         self.ask(&[], path)
     }
@@ -63,9 +108,7 @@ impl Client {
     /// Any request: `options` are those of curl.
     pub(crate) fn ask(&self, options: &[&str], path: &str) -> Reply {
         let ca = self.ca.to_string_lossy();
-        let mut command = self
-            .host
-            .command(&["curl", "--silent", "--show-error", "--globoff"]);
+        let mut command = self.command(&["curl", "--silent", "--show-error", "--globoff"]);
         command.args(["--cacert", &ca, "--user", &self.user, "--max-time", "15"]);
         command.args([
             "--path-as-is",

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -107,12 +107,12 @@ impl Lan {
         self.on_switch(&["nft", &rule]);
     }
 
-    /// From now on no one of `these` and no one of `those` reach each other.
-    pub(crate) fn cut(&self, these: &[&Host], those: &[&Host]) {
-        for this in these {
-            for that in those {
-                self.cut_one_way(this, that);
-                self.cut_one_way(that, this);
+    /// From now on no one of `these` and no one of `others` reach each other.
+    pub(crate) fn cut(&self, these: &[&Host], others: &[&Host]) {
+        for one in these {
+            for other in others {
+                self.cut_one_way(one, other);
+                self.cut_one_way(other, one);
             }
         }
     }
@@ -175,8 +175,8 @@ impl Drop for Lan {
 
 impl Host {
     /// The address that the host has now.
-    pub(crate) fn address(&self) -> IpAddr {
-        IpAddr::V4(self.address)
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        self.address
     }
 
     /// A program that will run on this host.
@@ -196,28 +196,33 @@ impl Host {
 
     /// Gives the host another address, as a new lease would; the old one is gone at once.
     pub(crate) fn move_to(&mut self, last: u8) {
-        self.run(&["ip", "address", "flush", "dev", "eth0", "scope", "global"]);
-        self.address = Ipv4Addr::new(10, 77, 1, last);
-        self.run(&[
-            "ip",
-            "address",
-            "add",
-            &format!("{}/16", self.address),
-            "dev",
-            "eth0",
-        ]);
+        self.readdress(Ipv4Addr::new(10, 77, 1, last));
     }
 
     /// Takes over the address of `other`, whose interface goes down.
-    pub(crate) fn take_address_of(&mut self, other: &Host) {
+    pub(crate) fn take_address_of(&mut self, other: &Self) {
         other.run(&["ip", "link", "set", "eth0", "down"]);
+        self.readdress(other.address);
+    }
+
+    /// Gives back an address that it took: becomes the host that it was.
+    pub(crate) fn become_again(&mut self, before: &Self) {
+        self.readdress(before.address);
+    }
+
+    /// The interface is up again after [`Host::take_address_of`].
+    pub(crate) fn comes_back(&self) {
+        self.run(&["ip", "link", "set", "eth0", "up"]);
+    }
+
+    fn readdress(&mut self, address: Ipv4Addr) {
         self.run(&["ip", "address", "flush", "dev", "eth0", "scope", "global"]);
-        self.address = other.address;
+        self.address = address;
         self.run(&[
             "ip",
             "address",
             "add",
-            &format!("{}/16", self.address),
+            &format!("{address}/16"),
             "dev",
             "eth0",
         ]);

@@ -83,14 +83,13 @@ impl Load {
         }
     }
 
-    fn spawn(&self, client: &Client, writer: u64, writes: Vec<Sent>) -> Writer {
-        let script = self.folder.path().join(format!("writer-{writer}"));
-        let log = self.folder.path().join(format!("log-{writer}"));
+    fn spawn(&self, client: &Client, number: u64, writes: Vec<Sent>) -> Writer {
+        let script = self.folder.path().join(format!("writer-{number}"));
+        let log = self.folder.path().join(format!("log-{number}"));
         fs::write(&script, script_of(client, &writes)).expect("a script for curl");
         let answers = fs::File::create(&log).expect("a log");
         let script = script.to_string_lossy();
         let child = client
-            .host
             .command(&["curl", "--silent", "--fail-early", "--config", &script])
             .stdout(Stdio::null())
             .stderr(answers)
@@ -196,8 +195,8 @@ fn script_of(client: &Client, writes: &[Sent]) -> String {
         let (base, ca, user) = (&client.base, client.ca.display(), &client.user);
         write!(
             script,
-            "url = \"{base}/v1/store/{NODE}/{key}\"\nrequest = \"{method}\"\n{body}cacert = \"{ca}\"\n\
-             user = \"{user}\"\nmax-time = 20\nnoproxy = \"*\"\n\
+            "url = \"{base}/v1/store/{NODE}/{key}\"\nrequest = \"{method}\"\n{body}\
+             cacert = \"{ca}\"\nuser = \"{user}\"\nmax-time = 20\nnoproxy = \"*\"\n\
              write-out = \"%{{stderr}}%{{http_code}}\\n\"\nnext\n",
             key = write.key
         )

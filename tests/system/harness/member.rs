@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::client::Client;
+use super::client::{Client, Reply};
 use super::lan::Host;
 use super::program::{binary, command, scratch};
 use super::wait::{seconds, until, within};
@@ -166,14 +166,15 @@ impl Serve<'_> {
             .stderr(file)
             .spawn()
             .expect("the binary runs");
-        let client = Client {
-            host: self.host.clone(),
-            base: format!("https://{}:{}", self.host.address(), self.port),
-            ca: self.cluster.ca(),
-            user: format!("admin:{PASSWORD}"),
-        };
+        let client = Client::of_host(
+            &self.host,
+            format!("https://{}:{}", self.host.address(), self.port),
+            self.cluster.ca(),
+            format!("admin:{PASSWORD}"),
+        );
         Member {
             child,
+            host: self.host,
             client,
             data: self.data,
             log,
@@ -221,6 +222,7 @@ impl Serve<'_> {
 /// A running member; killed when dropped, and what it said is shown if the test is failing.
 pub(crate) struct Member {
     child: Child,
+    host: Host,
     client: Client,
     data: PathBuf,
     log: PathBuf,
@@ -232,14 +234,14 @@ impl Member {
         &self.client
     }
 
+    /// The host that it runs on.
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// Its data directory.
     pub(crate) fn data(&self) -> &Path {
         &self.data
-    }
-
-    /// The process's number.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// All that it wrote to its standard output and error so far.
@@ -249,7 +251,7 @@ impl Member {
 
     /// Waits until it answers that it is ready.
     pub(crate) fn wait_ready(&self) {
-        let ready = |reply: &super::Reply| reply.status == 200;
+        let ready = |reply: &Reply| reply.status == 200;
         until(
             "the member is ready",
             START,
@@ -302,7 +304,7 @@ impl Member {
     /// The address changed under the member: from now on clients use the new one.
     pub(crate) fn moved_to(&mut self, host: &Host) {
         self.client.base = format!("https://{}:8000", host.address());
-        self.client.host = host.clone();
+        self.host = host.clone();
     }
 }
 

@@ -144,7 +144,7 @@ fn a_goodbye_is_known_at_once_and_a_crash_within_seconds() {
     until("the crash is known", seconds(10), state("b"), |state| {
         state == "dead"
     });
-    let back = cluster.member(&crasher.client().host.clone(), "b").start();
+    let back = cluster.member(&crasher.host().clone(), "b").start();
     back.wait_alive(2);
     a.wait_alive(2);
 }

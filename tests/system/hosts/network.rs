@@ -9,7 +9,7 @@ use crate::harness::{Host, Lan, seconds, within};
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
 
 fn socket(host: &Host) -> UdpSocket {
-    let address = SocketAddr::new(host.address(), 4000);
+    let address = SocketAddr::from((host.address(), 4000));
     let socket = host
         .enter(|| UdpSocket::bind(address))
         .expect("a socket on the host");
@@ -72,7 +72,10 @@ fn multicast_reaches_every_host_and_counts() {
             .expect("a datagram to the group");
         ear.recv_from(&mut buffer).ok()
     });
-    assert_eq!(heard.map(|(_, sender)| sender.ip()), Some(a.address()));
+    assert_eq!(
+        heard.map(|(_, sender)| sender.ip()),
+        Some(a.address().into())
+    );
     let (frames, bytes) = lan.counted();
     assert!(frames >= 1 && bytes >= 33, "{frames} frames, {bytes} bytes");
 }

@@ -68,7 +68,6 @@ fn a_second_signal_ends_the_member_at_once() {
     let folder = scratch();
     let trace = folder.path().join("trace");
     let mut slow = client
-        .host
         .command(&[
             "curl",
             "--verbose",

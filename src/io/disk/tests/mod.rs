@@ -1,8 +1,13 @@
 //! Tests of the disk: what is written is there again, whatever happens in between.
 
+mod crash;
+mod damage;
 mod directory;
+mod faults;
 mod member;
 mod reload;
+mod script;
+mod sim;
 
 use super::Opening;
 use crate::model::{MemberId, WallTime};

@@ -1,0 +1,314 @@
+//! Bodies that peers send: a question, an answer, or a member's state. Whatever they hold, nobody
+//! panics, what is read is written back the same, and answers stay bounded.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use gaggle::model::{
+    Change, Content, HybridTime, KeyName, MemberId, NodeName, Older, Row, Stamp, Store, TEXT,
+    Value, Version, WallTime,
+};
+use gaggle::protocol::Mono;
+use gaggle::protocol::message::{Ask, Have, Item, Reply, decode, encode};
+use gaggle::protocol::sync::{History, Walk, WalkStep, answer};
+
+use super::datagram::membership;
+use super::{Shape, shape_of};
+
+/// Bytes that an answer to one question may have: a message, and a change larger than that.
+const ANSWER: usize = 16 << 20;
+/// Steps of a walk that one answer may cause before the next question.
+const STEPS: usize = 64;
+
+/// A store with its history, as a member has it.
+#[derive(Default)]
+struct Shelf {
+    store: Store,
+    older: BTreeMap<(NodeName, KeyName), Vec<Kept>>,
+}
+
+/// An older version with its hash.
+type Kept = (Arc<Version>, u128);
+
+impl Shelf {
+    fn merge(&mut self, change: &Change) {
+        let mut rows = Vec::new();
+        let older = &self.older;
+        let list = |node: &NodeName, key: &KeyName| {
+            let kept = older
+                .get(&(node.clone(), key.clone()))
+                .into_iter()
+                .flatten();
+            let list = kept.map(|(version, hash)| Older {
+                stamp: version.stamp,
+                hash: *hash,
+            });
+            Ok::<_, Infallible>(list.collect())
+        };
+        let Ok(_) = self.store.merge(change, list, &mut rows);
+        for row in rows {
+            match row {
+                Row::Older {
+                    node,
+                    key,
+                    version,
+                    hash,
+                } => {
+                    self.older
+                        .entry((node, key))
+                        .or_default()
+                        .push((version, hash));
+                }
+                Row::Drop { node, key, stamp } => {
+                    self.older
+                        .entry((node, key))
+                        .or_default()
+                        .retain(|(v, _)| v.stamp != stamp);
+                }
+                Row::Head { .. } | Row::Node { .. } => {}
+            }
+        }
+    }
+
+    fn kept(&self, node: &NodeName, key: &KeyName) -> impl Iterator<Item = &Arc<Version>> {
+        let kept = self
+            .older
+            .get(&(node.clone(), key.clone()))
+            .into_iter()
+            .flatten();
+        kept.map(|(version, _)| version)
+    }
+}
+
+impl History for Shelf {
+    type Error = Infallible;
+
+    fn older_stamps(&self, node: &NodeName, key: &KeyName) -> Result<Vec<Stamp>, Infallible> {
+        Ok(self.kept(node, key).map(|version| version.stamp).collect())
+    }
+
+    fn older_versions(
+        &self,
+        node: &NodeName,
+        key: &KeyName,
+        stamps: &[Stamp],
+    ) -> Result<Vec<Change>, Infallible> {
+        let wanted = self
+            .kept(node, key)
+            .filter(|version| stamps.contains(&version.stamp));
+        let change = |version: &Arc<Version>| Change::Key {
+            node: node.clone(),
+            key: key.clone(),
+            version: version.clone(),
+        };
+        Ok(wanted.map(change).collect())
+    }
+}
+
+fn stamp(number: u64) -> Stamp {
+    Stamp {
+        time: HybridTime::from_wall(WallTime::from_millis(1_700_000_000_000 + number)),
+        member: MemberId::from_u64(number % 3),
+        sequence: number,
+    }
+}
+
+/// The `number`th of a row of changes: values and tombstones of a few keys.
+fn change(number: u64) -> Option<Change> {
+    let value = Value::new(TEXT, number.to_string().into_bytes());
+    let content = if number % 5 == 4 {
+        Content::Tombstone
+    } else {
+        Content::Value(value)
+    };
+    Some(Change::Key {
+        node: "web".parse().ok()?,
+        key: format!("key-{}", number % 4).parse().ok()?,
+        version: Arc::new(Version {
+            stamp: stamp(number),
+            replaces: None,
+            author: "admin".into(),
+            written: WallTime::from_millis(1_700_000_000_000),
+            expires: None,
+            content,
+        }),
+    })
+}
+
+fn shelf() -> Shelf {
+    let mut shelf = Shelf::default();
+    for change in (0..20).filter_map(change) {
+        shelf.merge(&change);
+    }
+    shelf
+}
+
+/// One of each message that members send.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let (Ok(node), Ok(key)) = ("web".parse::<NodeName>(), "key-1".parse::<KeyName>()) else {
+        return Vec::new();
+    };
+    let changes: Vec<Change> = (10..24).filter_map(change).collect();
+    let have = vec![
+        Have {
+            node: node.clone(),
+            key: Some(key.clone()),
+            stamps: vec![stamp(1), stamp(5)],
+        },
+        Have {
+            node: node.clone(),
+            key: None,
+            stamps: Vec::new(),
+        },
+    ];
+    let item = Item {
+        node,
+        key: Some(key),
+        sum: 7,
+    };
+    let asks = [
+        Ask::Push(changes.clone()),
+        Ask::Sums {
+            level: 0,
+            prefixes: vec![0],
+        },
+        Ask::Sums {
+            level: 3,
+            prefixes: vec![0x1230, 0xfff0],
+        },
+        Ask::Items((0..40).collect()),
+        Ask::Fetch(have.clone()),
+    ];
+    let replies = [
+        Reply::Taken(3),
+        Reply::Sums {
+            root: 1,
+            below: vec![[3; 16]],
+        },
+        Reply::Items(vec![item]),
+        Reply::Versions {
+            changes,
+            lacking: have,
+        },
+    ];
+    let asks = asks.iter().map(|ask| [&[0], &encode(ask)[..]].concat());
+    let replies = replies
+        .iter()
+        .map(|reply| [&[1], &encode(reply)[..]].concat());
+    let state = membership(2).state(Mono::default());
+    asks.chain(replies)
+        .chain([[&[2], &state[..]].concat()])
+        .collect()
+}
+
+/// Hands `data` to a member as a body of the peers' door: the first byte says which.
+///
+/// # Panics
+/// If the member breaks its promise.
+pub(crate) fn run(data: &[u8]) -> Shape {
+    match data.split_first() {
+        None => "empty".to_owned(),
+        Some((0, body)) => asked(body),
+        Some((1, body)) => told(body),
+        Some((_, body)) => introduced(body),
+    }
+}
+
+fn asked(body: &[u8]) -> Shape {
+    let ask = match decode::<Ask>(body) {
+        Ok(ask) => ask,
+        Err(error) => return shape_of(&error),
+    };
+    assert_eq!(
+        decode::<Ask>(&encode(&ask)).as_ref(),
+        Ok(&ask),
+        "written and read again"
+    );
+    let mut shelf = shelf();
+    if let Ask::Push(changes) = &ask {
+        return merged(&mut shelf, changes);
+    }
+    let Ok(reply) = answer(&shelf.store, &shelf, ask);
+    let size = reply.map(|reply| encode(&reply).len());
+    assert!(
+        size.is_some_and(|size| size <= ANSWER),
+        "an answer of {size:?} bytes"
+    );
+    format!("answered with 2^{} bytes", size.unwrap_or(0).max(1).ilog2())
+}
+
+/// Merging twice is merging once, and in any order gives the same digest.
+fn merged(shelf: &mut Shelf, changes: &[Change]) -> Shape {
+    let mut backwards = self::shelf();
+    for change in changes {
+        shelf.merge(change);
+    }
+    let root = shelf.store.digest().root();
+    for change in changes.iter().rev() {
+        backwards.merge(change);
+        shelf.merge(change);
+    }
+    assert_eq!(
+        shelf.store.digest().root(),
+        root,
+        "merging again changed something"
+    );
+    // Two changes of one stamp with other contents come from no honest member; the order decides.
+    let mut seen = BTreeMap::new();
+    let honest = changes
+        .iter()
+        .chain(&(0..20).filter_map(change).collect::<Vec<_>>())
+        .all(|change| *seen.entry(change.stamp()).or_insert_with(|| change.clone()) == *change);
+    let equal = backwards.store.digest().root() == root;
+    assert!(equal || !honest, "the order of {changes:?} decides");
+    format!(
+        "merged {} changes, {} keys",
+        changes.len().min(8),
+        shelf.store.counts().keys.min(8)
+    )
+}
+
+fn told(body: &[u8]) -> Shape {
+    let reply = match decode::<Reply>(body) {
+        Ok(reply) => reply,
+        Err(error) => return shape_of(&error),
+    };
+    assert_eq!(
+        decode::<Reply>(&encode(&reply)).as_ref(),
+        Ok(&reply),
+        "written and read again"
+    );
+    let mut shelf = shelf();
+    let mut walk = Walk::new();
+    let Ok(_) = walk.next(&shelf.store, &shelf);
+    let Ok(mut step) = walk.on_reply(&shelf.store, &shelf, reply);
+    for _ in 0..STEPS {
+        match step {
+            WalkStep::Ask(ask) => return format!("then asks {:.12}", format!("{ask:?}")),
+            WalkStep::Done => return "then done".to_owned(),
+            WalkStep::Merge(changes) => {
+                for change in &changes {
+                    shelf.merge(change);
+                }
+                let Ok(next) = walk.next(&shelf.store, &shelf);
+                step = next;
+            }
+        }
+    }
+    panic!("the walk goes on and on after one answer");
+}
+
+fn introduced(body: &[u8]) -> Shape {
+    let mut member = membership(1);
+    let mut effects = Vec::new();
+    match member.answer(Mono::default(), MemberId::from_u64(2), body, &mut effects) {
+        Ok(ours) => format!(
+            "known: {}, {} effects, {}",
+            member.table().others.len(),
+            effects.len(),
+            ours.len() / 64
+        ),
+        Err(error) => shape_of(&error),
+    }
+}

@@ -1,0 +1,4 @@
+//! The image and the compose file, on networks that have no way out of this machine.
+
+mod compose;
+mod image;
