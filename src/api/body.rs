@@ -10,6 +10,8 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::io::serve::SlowBody;
+
 use super::problem::{Code, Problem};
 
 /// What all bodies that are being taken or worked on may hold together, in KiB, at least.
@@ -54,14 +56,15 @@ impl Bodies {
     ///
     /// # Errors
     /// `body-too-large` or `value-too-large` as soon as that is known, `overloaded` when all bodies
-    /// together hold too much, `invalid-body` if it breaks off.
+    /// together hold too much, `body-timeout` if it comes too slowly, `invalid-body` if it
+    /// breaks off.
     pub(super) async fn take(&self, body: Body, purpose: Purpose) -> Result<Received, Problem> {
         let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         self.check(declared, purpose)?;
         let mut body = pin!(body);
         let mut received = Pieces::default();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| broken_off())?;
+            let frame = frame.map_err(|error| broken_off(&error))?;
             if let Ok(piece) = frame.into_data() {
                 self.check(received.length().saturating_add(piece.len()), purpose)?;
                 let share = self.share(piece.len())?;
@@ -143,7 +146,10 @@ impl Pieces {
     }
 }
 
-fn broken_off() -> Problem {
+fn broken_off(error: &axum::Error) -> Problem {
+    if SlowBody::is_cause_of(error) {
+        return Problem::new(Code::BodyTimeout, "the body did not arrive in time");
+    }
     Problem::new(Code::InvalidBody, "the body broke off before its end")
 }
 
@@ -220,12 +226,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_breaks_off_is_no_body() {
-        let broken = vec![Ok("abc"), Err(std::io::Error::other("reset"))];
-        let body = Body::from_stream(stream::iter(broken));
         let bodies = Bodies::new(10, 5);
-        assert_eq!(
-            take(&bodies, body, Purpose::Value).await,
-            Err(Code::InvalidBody)
-        );
+        for (error, code) in [
+            ("reset".into(), Code::InvalidBody),
+            (SlowBody.into(), Code::BodyTimeout),
+        ] {
+            let error: Box<dyn std::error::Error + Send + Sync> = error;
+            let body = Body::from_stream(stream::iter([Ok("abc"), Err(error)]));
+            assert_eq!(take(&bodies, body, Purpose::Value).await, Err(code));
+        }
     }
 }

@@ -1,19 +1,22 @@
 //! Checks on every request before a resource sees it: where it comes from, and what its query asks.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 
-use axum::extract::ConnectInfo;
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
+
+use crate::io::serve::Connection;
 
 use super::problem::{Code, Problem};
 
 /// The address that the request came from. Whoever serves puts it with the request; without one,
 /// all share the unspecified address, and its limits.
 pub(super) fn remote(head: &Parts) -> IpAddr {
-    let known = head.extensions.get::<ConnectInfo<SocketAddr>>();
-    known.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |info| info.0.ip())
+    let known = head.extensions.get::<Connection>();
+    known.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |connection| {
+        connection.remote.ip()
+    })
 }
 
 /// Refuses what a browser sends on behalf of another site: it would carry the user's credentials.

@@ -55,11 +55,18 @@ pub(super) fn members(body: &[u8]) -> Result<BTreeMap<String, Given>, Problem> {
     raw.0.into_iter().map(given).collect()
 }
 
-/// Reads a document that becomes `T`.
+/// Reads an object that becomes `T`.
 ///
 /// # Errors
 /// `invalid-body`, with the place in the text.
 pub(super) fn document<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
+    // Left to itself, serde would read a struct from a list as well.
+    if !body.trim_ascii().starts_with(b"{") {
+        return Err(Problem::new(
+            Code::InvalidBody,
+            "the body is no JSON object",
+        ));
+    }
     serde_json::from_slice(body).map_err(|error| {
         Problem::new(
             Code::InvalidBody,
@@ -125,7 +132,7 @@ fn kept(text: &str) -> Result<Given, &'static str> {
     Ok(Given::Typed(Value::new(JSON, text.as_bytes())))
 }
 
-/// Checks what the parser let through unread: nesting, and escapes within strings. The text is JSON.
+/// Checks what the parser let through unread: nesting, and escapes in strings. The text is JSON.
 fn check(text: &str) -> Result<(), &'static str> {
     let mut bytes = text.bytes();
     let (mut depth, mut quoted) = (0_usize, false);
@@ -309,7 +316,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn octets_come_back_from_json_as_they_were(octets in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn octets_come_back_from_json_as_they_were(
+            octets in prop::collection::vec(any::<u8>(), 0..64)
+        ) {
             let value = Value::untyped(octets);
             let mut json = Vec::new();
             write_value(&mut json, &value);
@@ -322,7 +331,9 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_reader_panic(text in ".{0,60}", bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn no_text_makes_the_reader_panic(
+            text in ".{0,60}", bytes in prop::collection::vec(any::<u8>(), 0..60)
+        ) {
             let _ = members(&bytes);
             let _ = members(format!("{{{text}}}").as_bytes());
             let _ = check(&text);

@@ -299,11 +299,22 @@ mod tests {
         let problem = Problem::from(EditError::DiskFull);
         assert_eq!(
             problem.to_json(),
-            r#"{"type":"about:blank","title":"The disk is full","status":507,"code":"disk-full","detail":"the disk of the data directory is full","outcome":"not-applied","hint":"deleting still works; writes go on by themselves when there is room"}"#
+            concat!(
+                r#"{"type":"about:blank","title":"The disk is full","#,
+                r#""status":507,"code":"disk-full","#,
+                r#""detail":"the disk of the data directory is full","#,
+                r#""outcome":"not-applied","#,
+                r#""hint":"deleting still works; writes go on by themselves when there is room"}"#,
+            )
         );
         assert_eq!(
             Problem::unauthorized().to_json(),
-            r#"{"type":"about:blank","title":"Credentials are needed","status":401,"code":"unauthorized","detail":"the user name or the password is missing or wrong","outcome":"not-applied"}"#
+            concat!(
+                r#"{"type":"about:blank","title":"Credentials are needed","#,
+                r#""status":401,"code":"unauthorized","#,
+                r#""detail":"the user name or the password is missing or wrong","#,
+                r#""outcome":"not-applied"}"#,
+            )
         );
     }
 

@@ -1,4 +1,4 @@
-//! Which resource a path names, read from the raw path: nothing is decoded twice, nothing collapsed.
+//! Which resource a raw path names: nothing is decoded twice, nothing collapsed.
 //!
 //! `/v1/store/web/a//b` is the key `a//b` of the node `web`, `/v1/store/web//x` its key `/x`, and
 //! `%2F` within a key is a slash like any other. Frameworks decode, normalise or split such paths

@@ -1,17 +1,21 @@
 //! The way of a request through this face: open or not, who asks, what for, the answer, the count.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
+use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
-use http_body::Body as _;
+use http_body::Frame;
 
 use crate::app::{App, Condition, Edit, Request as EditRequest, View, Written};
 use crate::io::clock;
@@ -106,7 +110,7 @@ impl Api {
             Ok(Err(problem)) => problem.into_response(),
             Err(_) => Problem::internal().into_response(),
         };
-        finish(&head.method, &mut response);
+        finish(&mut response);
         let took = clock::mono().since(started);
         self.parts
             .metrics
@@ -147,25 +151,38 @@ impl Api {
     }
 }
 
-/// What every answer has, and what HEAD has not.
-fn finish(method: &Method, response: &mut Response<Body>) {
+/// What every answer has. (The router leaves out the body for HEAD, and tells its length.)
+fn finish(response: &mut Response<Body>) {
     let nosniff = HeaderValue::from_static("nosniff");
     response
         .headers_mut()
         .insert(X_CONTENT_TYPE_OPTIONS, nosniff);
-    if *method != Method::HEAD {
-        return;
-    }
-    let bodiless = matches!(
+    if matches!(
         response.status(),
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-    );
-    if let Some(length) = response.body().size_hint().exact()
-        && !bodiless
-    {
-        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    ) {
+        *response.body_mut() = Body::new(Nothing);
     }
-    *response.body_mut() = Body::empty();
+}
+
+/// The body of an answer that has none, not even one of length zero: with it the router sets no
+/// `Content-Length`, which 204 must not have (RFC 9110 §8.6) and 304 not with this length.
+struct Nothing;
+
+impl http_body::Body for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
 }
 
 /// The methods that some resource knows.
@@ -224,14 +241,15 @@ impl Call<'_> {
 
     /// Takes the body, which must come as it is.
     pub(super) async fn take(&self, body: Body, purpose: Purpose) -> Result<Received, Problem> {
-        media::refuse_coding(&self.head.headers)?;
+        media::is_whole(&self.head.headers)?;
         self.api.bodies.take(body, purpose).await
     }
 
     /// Does an edit in the user's name.
     pub(super) async fn write(&self, edit: Edit, condition: Condition) -> Result<Written, Problem> {
         let author = self.user.name.clone();
-        tracing::debug!(target: "gaggle::audit", user = %author, ?edit, "write");
+        // Values are not logged: some are secrets.
+        tracing::debug!(target: "gaggle::audit", user = %author, node = %edit.node(), "write");
         let request = EditRequest {
             edit,
             author,
@@ -256,22 +274,5 @@ impl Call<'_> {
     /// How long this member has been up.
     pub(super) fn uptime(&self) -> Duration {
         clock::mono().since(self.api.since)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn head_keeps_the_length_of_what_it_leaves_out() {
-        let mut response = Response::new(Body::from("12345"));
-        finish(&Method::HEAD, &mut response);
-        assert_eq!(response.headers()[CONTENT_LENGTH], "5");
-        assert_eq!(response.body().size_hint().exact(), Some(0));
-        assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
-        let mut response = reply::empty(StatusCode::NOT_MODIFIED);
-        finish(&Method::HEAD, &mut response);
-        assert!(!response.headers().contains_key(CONTENT_LENGTH));
     }
 }

@@ -1,9 +1,103 @@
 //! The command line: one file per command, exit codes, output formats.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `args` | the command line as a whole; the word that stands for the cluster's id |
+//! | `exit` | exit codes, and what a failed command says |
+//! | `output`, `escape`, `yaml` | results on stdout, messages on stderr |
+//! | `session` | asks a member on behalf of a command, and the next one if it is away |
+//! | all others | one command each |
+//!
+//! Invariants: stdout carries results only; what a store holds never commands the terminal; a
+//! confidential value is printed by `secret` alone.
+
+mod args;
+mod ca;
+mod completion;
+mod config;
+mod demo;
+mod doctor;
+mod escape;
+mod exit;
+mod get;
+mod health;
+mod ls;
+mod members;
+mod names;
+mod output;
+mod pinned;
+mod rm;
+mod secret;
+mod serve;
+mod session;
+mod set;
+mod status;
+mod version;
+mod yaml;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use args::{Command, Parsed};
+pub use exit::{Exit, Failure};
+use output::Tone;
+
+use crate::config::{ClientConfig, Flags, Layers};
+
 /// Runs the program with its arguments (the first is the program's name); gives its exit code.
-pub fn run(_args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    ExitCode::SUCCESS
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match args::parse(args.into_iter().collect()) {
+        Ok(parsed) => match dispatch(parsed) {
+            Ok(exit) => exit.into(),
+            Err(failure) => {
+                output::message("error", Tone::Bad, &format!("{:#}", failure.error));
+                if let Some(hint) = &failure.hint {
+                    output::message("hint", Tone::Warning, hint);
+                }
+                failure.exit.into()
+            }
+        },
+        Err(shown) => {
+            // Help and version are no errors and go to stdout; that nobody reads is no error, too.
+            let _ = shown.print();
+            if shown.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Ok.into()
+            }
+        }
+    }
+}
+
+fn dispatch(parsed: Parsed) -> Result<Exit, Failure> {
+    let flags = parsed.flags;
+    match parsed.command {
+        Command::Serve(command) => command.run(flags, parsed.cluster_word.as_deref()),
+        Command::Demo(command) => command.run(),
+        Command::Get(command) => command.run(flags),
+        Command::Set(command) => command.run(flags),
+        Command::Rm(command) => command.run(flags),
+        Command::Ls(command) => command.run(flags),
+        Command::Members(command) => command.run(flags),
+        Command::Status(command) => command.run(flags),
+        Command::Health(command) => command.run(flags),
+        Command::Doctor(command) => command.run(flags),
+        Command::Config(command) => command.run(flags),
+        Command::Secret(command) => command.run(),
+        Command::Ca(command) => command.run(flags),
+        Command::Completion(command) => command.run(),
+        Command::Version(command) => command.run(),
+    }
+}
+
+/// Everything that was given, from all layers.
+fn layers(flags: Flags) -> Result<Layers, Failure> {
+    Layers::new(flags, &|name| std::env::var_os(name)).map_err(|why| Failure::new(Exit::Usage, why))
+}
+
+/// The configuration of a command that asks a member.
+fn client_config(flags: Flags) -> Result<ClientConfig, Failure> {
+    let layers = layers(flags)?;
+    let (config, _) = ClientConfig::check(&layers).map_err(|why| Failure::new(Exit::Usage, why))?;
+    Ok(config)
 }

@@ -141,34 +141,46 @@ impl ClientConfig {
 
     /// Fills in what a member on this host left in its data directory.
     fn look_around(&mut self, c: &mut Checker<'_>, member: Option<&MemberFile>) {
-        let found = || Source::Found(self.data.path().to_owned());
-        let (at_data, here) = (found(), found());
+        let here = Source::Found(self.data.path().to_owned());
+        let is_member_here = self.servers.is_empty() && member.is_some();
         if self.servers.is_empty() {
             let (host, port) = member.map_or_else(
                 || ("localhost".to_owned(), super::address::API_PORT),
                 MemberFile::local,
             );
             let server = ServerUrl { host, port };
-            let source = member.map_or(Source::Default, |_| at_data);
+            let source = if is_member_here {
+                here.clone()
+            } else {
+                Source::Default
+            };
             c.note(&s::SERVER, server.to_string(), source);
             self.servers.push(server);
         }
-        let ca_is_theirs = self.ca.is_none() && self.secret.is_none();
-        if ca_is_theirs {
-            let file = self.data.ca_file();
+        let is_trusted_here = self.ca.is_none() && (self.secret.is_none() || is_member_here);
+        if is_trusted_here {
+            let own = member.and_then(|member| member.own_certificate.clone());
+            let file = own
+                .filter(|_| is_member_here)
+                .unwrap_or_else(|| self.data.ca_file());
             if file.is_file() {
                 c.note(&s::CA, file.display().to_string(), here.clone());
                 self.ca = Some(file);
             }
-            self.secret = self.data.secret();
         }
         // The password of the member here is for that member, or one that shows its certificate:
-        // never for a server elsewhere that another certificate was given for.
-        let is_for_them = ca_is_theirs || self.servers.iter().all(ServerUrl::is_local);
+        // never for a server elsewhere that another certificate or secret was given for.
+        let is_for_them = is_trusted_here || self.servers.iter().all(ServerUrl::is_local);
         if self.password.is_none() && is_for_them {
             self.password = self.data.password();
             if self.password.is_some() {
-                c.note(&s::PASSWORD, "(hidden)".to_owned(), here);
+                c.note(&s::PASSWORD, "(hidden)".to_owned(), here.clone());
+            }
+        }
+        if self.secret.is_none() {
+            self.secret = self.data.secret();
+            if self.secret.is_some() {
+                c.note(&s::SECRET, "(hidden)".to_owned(), here);
             }
         }
     }

@@ -128,8 +128,8 @@ pub struct MemberFile {
     pub pid: u32,
     /// Where the REST API listens.
     pub listen: SocketAddr,
-    /// Whether clients are shown an own certificate instead of the cluster's.
-    pub own_certificate: bool,
+    /// The own certificate that clients are shown instead of the cluster's, by its absolute path.
+    pub own_certificate: Option<PathBuf>,
     /// The program's version.
     pub version: String,
 }
@@ -202,7 +202,7 @@ mod tests {
             cluster: ClusterId::default(),
             pid: 7,
             listen: "[::]:8000".parse().unwrap(),
-            own_certificate: false,
+            own_certificate: None,
             version: "0.1.0".to_owned(),
         }
     }

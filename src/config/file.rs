@@ -91,11 +91,8 @@ fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, String>, FileError>
 }
 
 /// The names that may stand in the file: all but that of the file itself.
-fn names(setting: &Setting) -> impl Iterator<Item = String> {
-    let file = setting
-        .is_hidden()
-        .then(|| format!("{}-file", setting.name));
-    std::iter::once(setting.name.to_owned()).chain(file)
+fn names(setting: &'static Setting) -> impl Iterator<Item = &'static str> {
+    std::iter::once(setting.name).chain(setting.file())
 }
 
 fn is_known(name: &str) -> bool {
@@ -108,7 +105,7 @@ fn unknown(path: &Path, key: String) -> FileError {
     let likely = SETTINGS
         .into_iter()
         .flat_map(names)
-        .filter(|name| name.contains(&wanted) || wanted.contains(name.as_str()))
+        .filter(|name| name.contains(&wanted) || wanted.contains(name))
         .min_by_key(|name| name.len().abs_diff(wanted.len()));
     let hint = match likely {
         Some(name) if name != CONFIG.name => format!(": did you mean {name}?"),

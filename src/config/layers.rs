@@ -141,7 +141,9 @@ impl Layers {
 
     fn in_flags(&self, setting: &Setting) -> Result<Option<Found>, Unreadable> {
         let text = self.flags.get(setting.name).cloned();
-        let path = self.flags.get(&format!("{}-file", setting.name)).cloned();
+        let path = setting
+            .file()
+            .and_then(|file| self.flags.get(file).cloned());
         let flag = setting.flag();
         let path_source = Source::Flag(format!("{flag}-file"));
         one_of(setting, (text, Source::Flag(flag)), (path, path_source))
@@ -176,7 +178,7 @@ impl Layers {
             return Ok(None);
         };
         let text = self.file.get(setting.name).cloned();
-        let hidden = self.file.get(&format!("{}-file", setting.name)).cloned();
+        let hidden = setting.file().and_then(|file| self.file.get(file).cloned());
         let source = Source::File(path.clone());
         one_of(setting, (text, source.clone()), (hidden, source))
     }

@@ -35,7 +35,7 @@ pub struct Config {
     pub listen: Listen,
     /// Where others reach it, if that is not where it listens.
     pub advertise: Option<Endpoint>,
-    /// Interfaces for discovery; none: all that are up.
+    /// Interfaces for discovery, by name or address; none: all that are up.
     pub interfaces: Vec<String>,
     /// How members are found.
     pub discover: Discover,
@@ -47,8 +47,6 @@ pub struct Config {
     pub fanout: usize,
     /// How long a clean stop may take.
     pub stop_timeout: Duration,
-    /// How long after a change the readable copy is written at the latest.
-    pub snapshot_delay: Duration,
     /// Bounds on what clients may bring.
     pub limits: Limits,
     /// Bounds on how long they may take.
@@ -92,7 +90,7 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// For the head of a request.
     pub header: Duration,
-    /// For the body of a request.
+    /// For a pause within the body of a request.
     pub body: Duration,
     /// For a connection without a request.
     pub idle: Duration,
@@ -134,7 +132,6 @@ impl Config {
             max_clock_skew: c.duration(&s::MAX_CLOCK_SKEW),
             fanout: c.number(&s::FANOUT),
             stop_timeout: c.duration(&s::STOP_TIMEOUT),
-            snapshot_delay: c.duration(&s::SNAPSHOT_DELAY),
             limits: limits(&mut c),
             timeouts: timeouts(&mut c),
             log: c.value(&s::LOG, log),
@@ -199,13 +196,14 @@ fn name(c: &mut Checker<'_>) -> String {
 
 fn interfaces(text: &str) -> Result<Vec<String>, String> {
     // Linux allows 15 bytes, and neither a slash nor blanks.
-    let fits = |name: &&str| {
+    let is_name = |name: &str| {
         (1..=15).contains(&name.len())
             && !name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control())
     };
+    let fits = |name: &&str| is_name(name) || name.parse::<std::net::IpAddr>().is_ok();
     let names: Vec<&str> = text.split(',').map(str::trim).collect();
     match names.iter().find(|name| !fits(name)) {
-        Some(name) => Err(format!("{name:?} is no name of an interface")),
+        Some(name) => Err(format!("{name:?} is no name or address of an interface")),
         None => Ok(names.into_iter().map(str::to_owned).collect()),
     }
 }

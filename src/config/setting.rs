@@ -53,7 +53,12 @@ pub enum Kind {
     /// Comma-separated texts; the flag may be repeated.
     List(&'static str),
     /// A confidential text, never shown; there is a `-file` flag and a `_FILE` variable as well.
-    Hidden(&'static str),
+    Hidden {
+        /// What is allowed.
+        allowed: &'static str,
+        /// The flag, without its dashes, that names a file with the text; also a key in the file.
+        file: &'static str,
+    },
     /// The name of a file or directory.
     Path(&'static str),
     /// A whole number.
@@ -70,9 +75,10 @@ impl Kind {
     /// What is allowed, in words that end a sentence.
     pub fn allowed(&self) -> String {
         match self {
-            Self::Text(words) | Self::List(words) | Self::Hidden(words) | Self::Path(words) => {
-                (*words).to_owned()
-            }
+            Self::Text(allowed)
+            | Self::List(allowed)
+            | Self::Hidden { allowed, .. }
+            | Self::Path(allowed) => (*allowed).to_owned(),
             Self::Number(range) => {
                 format!("a whole number from {} to {}", range.start(), range.end())
             }
@@ -144,7 +150,15 @@ impl Setting {
 
     /// Whether the value is confidential.
     pub fn is_hidden(&self) -> bool {
-        matches!(self.kind, Kind::Hidden(_))
+        self.file().is_some()
+    }
+
+    /// For a confidential value, the flag that names a file with it, without its dashes.
+    pub fn file(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Hidden { file, .. } => Some(file),
+            _ => None,
+        }
     }
 
     /// Whether the flag may be given several times.

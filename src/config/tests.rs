@@ -243,7 +243,7 @@ fn a_members_values_have_their_own_reasons() {
         (flag("advertise", "a:0"), "the port is no number"),
         (
             flag("interface", "eth0,,lo"),
-            "\"\" is no name of an interface",
+            "\"\" is no name or address of an interface",
         ),
         (flag("discover", "dns:x"), "comes later"),
         (flag("discover", "broadcast"), "no way to find members"),
@@ -318,7 +318,7 @@ fn a_client_finds_the_member_of_the_data_directory() {
         cluster: "prod".parse().unwrap(),
         pid: 1,
         listen: "127.0.0.1:4711".parse().unwrap(),
-        own_certificate: false,
+        own_certificate: None,
         version: "0".to_owned(),
     };
     data.write_member(&member).unwrap();

@@ -246,7 +246,10 @@ fn tell_host(config: &Config, notice: &Started, ca: &str) -> Result<(), DaemonEr
         cluster: notice.cluster.clone(),
         pid: std::process::id(),
         listen: notice.listen,
-        own_certificate: notice.own_certificate,
+        own_certificate: config.certificate.as_ref().map(|files| {
+            let file = &files.certificate;
+            std::path::absolute(file).unwrap_or_else(|_| file.clone())
+        }),
         version: VERSION.to_owned(),
     };
     let written = config.data.write_member(&file);
@@ -279,7 +282,8 @@ impl Running {
         }
     }
 
-    /// Certificates, credentials and the log level, read again. What cannot be taken stays as it is.
+    /// Certificates, credentials and the log level, read again. What cannot be taken stays as it
+    /// is.
     fn reload(&mut self, reread: &Reread) {
         self.certificates.reload();
         let config = match reread() {

@@ -17,7 +17,8 @@ use crate::model::MemberId;
 
 use super::DaemonError;
 
-/// How often certificates are looked at: files that changed, names that changed, a leaf that is due.
+/// How often certificates are looked at: files that changed, names that changed, a leaf that is
+/// due.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// This member's certificates, towards clients and peers.

@@ -1,4 +1,5 @@
-//! The signals that a member obeys: TERM and INT stop it, a second one ends it at once, HUP reloads.
+//! The signals that a member obeys: TERM and INT stop it, a second one ends it at once, HUP
+//! reloads.
 
 use std::io;
 

@@ -1,4 +1,5 @@
-//! Drives [`Schedule`] and [`Walk`]: when digests differ for a while, finds out where and exchanges.
+//! Drives [`Schedule`] and [`Walk`]: when digests differ for a while, finds out where and
+//! exchanges.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -141,7 +142,8 @@ async fn walk(
         }
         Err(error) => {
             add(&counters.failures, 1);
-            tracing::debug!(peer = %address.member, %error, "a sync failed; it will be tried again");
+            let peer = address.member;
+            tracing::debug!(%peer, %error, "a sync failed; it will be tried again");
             None
         }
     }

@@ -130,7 +130,9 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_the_order_the_newest_n_of_the_union_remain(
-            mut stamps in prop::collection::vec(stamp(), 1..30), depth in 1usize..6, turn in 0usize..30
+            mut stamps in prop::collection::vec(stamp(), 1..30),
+            depth in 1usize..6,
+            turn in 0usize..30,
         ) {
             let all: BTreeSet<Stamp> = stamps.iter().copied().collect();
             let newest: BTreeSet<Stamp> = all.iter().rev().take(depth).copied().collect();
@@ -143,7 +145,9 @@ mod tests {
         }
 
         #[test]
-        fn a_smaller_depth_prunes_at_the_next_version(stamps in prop::collection::vec(stamp(), 2..30)) {
+        fn a_smaller_depth_prunes_at_the_next_version(
+            stamps in prop::collection::vec(stamp(), 2..30),
+        ) {
             let wide = fed(&stamps, 8);
             let mut again: Vec<Stamp> = wide.iter().copied().collect();
             let last = again.pop().unwrap();

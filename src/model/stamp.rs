@@ -150,8 +150,9 @@ pub struct HybridClock {
 }
 
 impl HybridClock {
-    /// A clock that goes on after `last` and `sequence` (both zero for a new member). `reach` is how
-    /// far ahead of the wall clock it lets itself be lifted by what it sees (`--max-clock-skew`).
+    /// A clock that goes on after `last` and `sequence` (both zero for a new member). `reach` is
+    /// how far ahead of the wall clock it lets itself be lifted by what it sees
+    /// (`--max-clock-skew`).
     pub fn new(member: MemberId, last: HybridTime, sequence: u64, reach: Duration) -> Self {
         Self {
             member,
@@ -235,7 +236,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_clock_never_goes_back(steps in prop::collection::vec((0u64..1 << 49, prop::option::of(any::<u64>())), 1..60)) {
+        fn the_clock_never_goes_back(
+            steps in prop::collection::vec((0u64..1 << 49, prop::option::of(any::<u64>())), 1..60),
+        ) {
             let mut clock = clock();
             let mut before = clock.position();
             for (now, above) in steps {
@@ -249,7 +252,10 @@ mod tests {
         }
 
         #[test]
-        fn bytes_and_text_give_the_stamp_back_and_keep_the_order(a in any::<(u64, u64, u64)>(), b in any::<(u64, u64, u64)>()) {
+        fn bytes_and_text_give_the_stamp_back_and_keep_the_order(
+            a in any::<(u64, u64, u64)>(),
+            b in any::<(u64, u64, u64)>(),
+        ) {
             let stamp = |(time, member, sequence): (u64, u64, u64)| Stamp {
                 time: HybridTime::from_bits(time), member: MemberId::from_u64(member), sequence };
             let (a, b) = (stamp(a), stamp(b));

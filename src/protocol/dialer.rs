@@ -23,11 +23,11 @@ pub const IN_FLIGHT_LIMIT: usize = 4;
 /// The pause after the first failure; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// How soon somebody who answers, but whom SWIM does not see, is asked again.
 const AGAIN: Duration = Duration::from_secs(10);
 /// How soon a seed is looked at again that has become a live member, or is ourselves.
-const SETTLED: Duration = Duration::from_secs(300);
+const SETTLED: Duration = Duration::from_mins(5);
 /// How often a hint is tried.
 const HINT_TRIES: u32 = 6;
 

@@ -1,7 +1,7 @@
 //! What members say to each other over `/v1/peer/…`: one byte of version, then postcard.
 //!
-//! An unknown version or kind is refused with a reason; the lists are bounded by the size of a body,
-//! which the HTTP layer limits before anything is decoded.
+//! An unknown version or kind is refused with a reason; the lists are bounded by the size of a
+//! body, which the HTTP layer limits before anything is decoded.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,8 @@ mod tests {
         #[test]
         fn decoding_what_was_encoded_is_the_identity(version in version(), stamp in stamp()) {
             let (node, key) = names();
-            let change = Change::Key { node: node.clone(), key: key.clone(), version: Arc::new(version) };
+            let version = Arc::new(version);
+            let change = Change::Key { node: node.clone(), key: key.clone(), version };
             let lacking = vec![Have { node, key: Some(key), stamps: vec![stamp] }];
             let ask = Ask::Push(vec![change.clone()]);
             prop_assert_eq!(decode::<Ask>(&encode(&ask)), Ok(ask));
@@ -130,7 +131,10 @@ mod tests {
         }
 
         #[test]
-        fn bytes_from_outside_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..300), fix in any::<bool>()) {
+        fn bytes_from_outside_never_panic(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..300),
+            fix in any::<bool>(),
+        ) {
             if fix && !bytes.is_empty() {
                 bytes[0] = MESSAGE_VERSION;
             }

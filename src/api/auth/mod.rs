@@ -148,7 +148,7 @@ impl Auth {
             let (principal, hash) = users.find(credentials.name());
             (principal, hash.clone())
         };
-        // The permit goes along: a client that leaves does not let a second hash run beside its own.
+        // The permit goes along: a client that leaves lets no second hash run beside its own.
         let permit = self.hashes.clone().acquire_owned().await;
         let work = move || {
             let _permit = permit;

@@ -1,7 +1,7 @@
 //! What is counted, and the registry that everybody shows it in.
 //!
 //! Names are `gaggle_…` with base units (`_seconds`, `_bytes`; counters end in `_total`), and the
-//! conventional `process_…`. Whoever has something to show gives a closure that reads it when asked.
+//! conventional `process_…`. Whoever has something to show gives a closure that reads it.
 
 mod process;
 mod requests;

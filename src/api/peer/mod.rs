@@ -23,7 +23,8 @@ use crate::protocol::sync::answer;
 
 use super::problem::{Code, Problem};
 
-/// The largest body that a peer may send: a message and, on top of it, one key with all its versions.
+/// The largest body that a peer may send: a message and, on top of it, one key with all its
+/// versions.
 const BODY_BYTES: usize = 64 << 20;
 
 /// Takes a peer's membership state and gives ours.

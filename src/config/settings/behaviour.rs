@@ -44,20 +44,6 @@ pub static STOP_TIMEOUT: Setting = Setting {
     example: "10s",
 };
 
-/// Delay of the readable copy.
-pub static SNAPSHOT_DELAY: Setting = Setting {
-    name: "snapshot-delay",
-    env: "GAGGLE_SNAPSHOT_DELAY",
-    value: "DURATION",
-    preset: Preset::Text("1s"),
-    kind: Kind::Duration(10..=3_600_000),
-    section: Section::Behaviour,
-    of: Use::Member,
-    help: "How long after a change store.json, the readable copy, is written at the latest (in a \
-           large store later: a tenth of the time is spent on it).",
-    example: "1s",
-};
-
 /// What is logged.
 pub static LOG: Setting = Setting {
     name: "log",

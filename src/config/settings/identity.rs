@@ -64,7 +64,10 @@ pub static SECRET: Setting = Setting {
     env: "GAGGLE_SECRET",
     value: "SECRET",
     preset: Preset::Words("the one in the data directory, made at the first start"),
-    kind: Kind::Hidden("one secret of at least 16 bytes, or two separated by a comma"),
+    kind: Kind::Hidden {
+        allowed: "one secret of at least 16 bytes, or two separated by a comma",
+        file: "secret-file",
+    },
     section: Section::Cluster,
     of: Use::Both,
     help: "The cluster's secret, as `gaggle secret` makes it; two, separated by a comma, while it \
@@ -92,7 +95,10 @@ pub static PASSWORD: Setting = Setting {
     env: "GAGGLE_PASSWORD",
     value: "PASSWORD",
     preset: Preset::Words("the one in the data directory, made and printed at the first start"),
-    kind: Kind::Hidden("1 to 1024 bytes without control characters"),
+    kind: Kind::Hidden {
+        allowed: "1 to 1024 bytes without control characters",
+        file: "password-file",
+    },
     section: Section::Security,
     of: Use::Both,
     help: "The user's password. Prefer the file or the variable: others on this host can read the \

@@ -73,12 +73,12 @@ pub static MAX_STREAMS: Setting = Setting {
     name: "max-streams",
     env: "GAGGLE_MAX_STREAMS",
     value: "STREAMS",
-    preset: Preset::Text("100"),
+    preset: Preset::Text("256"),
     kind: Kind::Number(1..=10_000),
     section: Section::Limits,
     of: Use::Member,
     help: "How many requests may run at once on one HTTP/2 connection.",
-    example: "100",
+    example: "256",
 };
 
 /// Time for the TLS handshake.
@@ -107,17 +107,18 @@ pub static HEADER_TIMEOUT: Setting = Setting {
     example: "10s",
 };
 
-/// Time for a request's body.
+/// Time for a pause within a request's body.
 pub static BODY_TIMEOUT: Setting = Setting {
     name: "body-timeout",
     env: "GAGGLE_BODY_TIMEOUT",
     value: "DURATION",
-    preset: Preset::Text("1m"),
-    kind: Kind::Duration(100..=3_600_000),
+    preset: Preset::Text("30s"),
+    kind: Kind::Duration(100..=300_000),
     section: Section::Limits,
     of: Use::Member,
-    help: "How long a client may take to send the whole body of a request.",
-    example: "1m",
+    help: "How long a client may pause while it sends the body of a request; the whole body may \
+           take 5 minutes.",
+    example: "30s",
 };
 
 /// Time that a connection may stay without a request.

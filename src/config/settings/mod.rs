@@ -15,7 +15,7 @@ pub use limits::*;
 pub use network::*;
 
 /// Every setting, in the order of the help.
-pub static SETTINGS: [&Setting; 35] = [
+pub static SETTINGS: [&Setting; 34] = [
     &CLUSTER,
     &NAME,
     &DATA,
@@ -33,7 +33,6 @@ pub static SETTINGS: [&Setting; 35] = [
     &MAX_CLOCK_SKEW,
     &FANOUT,
     &STOP_TIMEOUT,
-    &SNAPSHOT_DELAY,
     &LOG,
     &LOG_FORMAT,
     &MAX_NAME_BYTES,

@@ -40,7 +40,7 @@ pub static INTERFACE: Setting = Setting {
     env: "GAGGLE_INTERFACE",
     value: "NAME,…",
     preset: Preset::Words("all that are up, without the loopback if there is another"),
-    kind: Kind::List("names of network interfaces, separated by commas"),
+    kind: Kind::List("names or addresses of network interfaces, separated by commas"),
     section: Section::Network,
     of: Use::Member,
     help: "The network interfaces on which members look for each other.",

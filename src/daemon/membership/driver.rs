@@ -7,14 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use super::{Asked, Doors, Exchange, MembershipConfig};
+use super::{Asked, Exchange, MembershipConfig};
 use crate::io::clock;
 use crate::io::tasks::Tasks;
 use crate::io::udp::{Packet, Place, Sockets, SocketsConfig, interfaces};
 use crate::model::MemberId;
-use crate::protocol::membership::{
-    Alarm, Effect, Event, Generation, Identity, MemberTable, Membership,
-};
+use crate::protocol::membership::{Alarm, Effect, Event, Generation, MemberTable, Membership};
 use crate::protocol::{Mono, Protocol};
 
 /// How many datagrams wait; more are dropped and counted.
@@ -28,15 +26,17 @@ const EXCHANGE_PATIENCE: Duration = Duration::from_secs(10);
 /// How many exchanges may have ended without having been looked at.
 const EXCHANGES: usize = 64;
 
-/// Where news goes.
+/// Where news and questions go.
 pub(super) struct Outlets {
+    pub(super) exchange: Arc<dyn Exchange>,
+    pub(super) ended: mpsc::Sender<Ended>,
     pub(super) table: watch::Sender<Arc<MemberTable>>,
     pub(super) alarms: mpsc::Sender<Alarm>,
     pub(super) generations: watch::Sender<Generation>,
 }
 
 /// An exchange that has ended.
-struct Ended {
+pub(super) struct Ended {
     target: SocketAddr,
     answer: Option<Bytes>,
 }
@@ -58,12 +58,12 @@ enum Woken {
     Asked(Asked),
     Ended(Ended),
     Seeds(Vec<SocketAddr>),
-    Root,
+    Root(u128),
     Interfaces,
     Deadline,
 }
 
-/// Opens the sockets.
+/// Opens the sockets; the second is where what arrives comes out.
 pub(super) fn sockets(
     tasks: &Tasks,
     config: &MembershipConfig,
@@ -81,31 +81,71 @@ pub(super) fn sockets(
     (sockets, packets)
 }
 
-/// `me` where it is reachable when its first socket is at `primary`.
-pub(super) fn placed(
-    me: Identity,
+/// Where we are reached, by datagram and over HTTPS, if our first socket is at `primary`.
+pub(super) fn addresses(
     config: &MembershipConfig,
-    primary: Option<SocketAddr>,
-) -> Identity {
-    let (udp, https) = addresses(config, primary, &me);
-    Identity { udp, https, ..me }
+    primary: SocketAddr,
+) -> (SocketAddr, SocketAddr) {
+    let at = |port| {
+        let mut address = primary;
+        address.set_port(port);
+        address
+    };
+    let Some(advertised) = config.advertise else {
+        return (primary, at(config.https_port));
+    };
+    let udp = SocketAddr::new(advertised.ip(), primary.port());
+    (udp, advertised)
 }
 
-fn addresses(
-    config: &MembershipConfig,
-    primary: Option<SocketAddr>,
-    me: &Identity,
-) -> (SocketAddr, SocketAddr) {
-    let mut udp = primary.unwrap_or(me.udp);
-    let https = config.advertise.unwrap_or_else(|| {
-        let mut https = udp;
-        https.set_port(config.https_port);
-        https
-    });
-    if let Some(advertised) = config.advertise {
-        udp.set_ip(advertised.ip());
+/// What comes in.
+pub(super) struct Inlets {
+    packets: mpsc::Receiver<Packet>,
+    seeds: mpsc::Receiver<Vec<SocketAddr>>,
+    asked: mpsc::Receiver<Asked>,
+    root: Option<watch::Receiver<u128>>,
+    ended: mpsc::Receiver<Ended>,
+    interfaces_at: Mono,
+}
+
+impl Inlets {
+    /// All that can come in; the second is where exchanges that have ended go.
+    pub(super) fn new(
+        packets: mpsc::Receiver<Packet>,
+        seeds: mpsc::Receiver<Vec<SocketAddr>>,
+        asked: mpsc::Receiver<Asked>,
+        mut root: watch::Receiver<u128>,
+    ) -> (Self, mpsc::Sender<Ended>) {
+        root.mark_changed();
+        let (sender, ended) = mpsc::channel(EXCHANGES);
+        let inlets = Self {
+            packets,
+            seeds,
+            asked,
+            root: Some(root),
+            ended,
+            interfaces_at: clock::mono(),
+        };
+        (inlets, sender)
     }
-    (udp, https)
+
+    /// What happens next, or that `deadline` has passed.
+    async fn next(&mut self, stopping: impl Future<Output = ()>, deadline: Option<Mono>) -> Woken {
+        tokio::select! {
+            biased;
+            () = stopping => Woken::Stop,
+            Some(packet) = self.packets.recv() => Woken::Packet(packet),
+            Some(asked) = self.asked.recv() => Woken::Asked(asked),
+            Some(ended) = self.ended.recv() => Woken::Ended(ended),
+            Some(seeds) = self.seeds.recv() => Woken::Seeds(seeds),
+            root = changed(&mut self.root) => Woken::Root(root),
+            () = clock::sleep_until(self.interfaces_at) => {
+                self.interfaces_at = clock::mono().plus(LOOK_AT_INTERFACES);
+                Woken::Interfaces
+            }
+            () = until(deadline) => Woken::Deadline,
+        }
+    }
 }
 
 impl Driver {
@@ -128,121 +168,75 @@ impl Driver {
     }
 
     /// Runs until the goodbye is said, or until refused as a duplicate.
-    pub(super) async fn run(
-        mut self,
-        mut packets: mpsc::Receiver<Packet>,
-        mut seeds: mpsc::Receiver<Vec<SocketAddr>>,
-        doors: Doors,
-    ) {
-        let Doors {
-            exchange,
-            mut asked,
-            mut root,
-        } = doors;
-        let (ended, mut exchanges) = mpsc::channel(EXCHANGES);
-        let first_root = *root.borrow_and_update();
-        self.tell(Event::Root(first_root), &exchange, &ended).await;
-        let mut interfaces_at = clock::mono();
-        let (mut leaving, mut root_open) = (false, true);
+    pub(super) async fn run(mut self, mut inlets: Inlets) {
+        let mut leaving = false;
         while !self.membership.is_over() {
-            let deadline = self.membership.deadline();
-            let woken = tokio::select! {
-                biased;
-                () = self.tasks.stopping(), if !leaving => Woken::Stop,
-                Some(packet) = packets.recv() => Woken::Packet(packet),
-                Some(asked) = asked.recv() => Woken::Asked(asked),
-                Some(ended) = exchanges.recv() => Woken::Ended(ended),
-                Some(seeds) = seeds.recv() => Woken::Seeds(seeds),
-                changed = root.changed(), if root_open => {
-                    root_open = changed.is_ok();
-                    Woken::Root
+            let tasks = self.tasks.clone();
+            let stopping = async move {
+                if leaving {
+                    std::future::pending::<()>().await;
+                } else {
+                    tasks.stopping().await;
                 }
-                () = clock::sleep_until(interfaces_at) => Woken::Interfaces,
-                () = until(deadline) => Woken::Deadline,
             };
-            match woken {
+            match inlets.next(stopping, self.membership.deadline()).await {
                 Woken::Stop => {
                     leaving = true;
-                    self.tell(Event::Leave, &exchange, &ended).await;
+                    self.tell(Event::Leave).await;
                 }
-                Woken::Packet(packet) => {
-                    self.datagram(packet, &exchange, &ended).await;
-                    for _ in 1..BATCH {
-                        let Ok(packet) = packets.try_recv() else {
-                            break;
-                        };
-                        self.datagram(packet, &exchange, &ended).await;
-                    }
-                }
-                Woken::Asked(asked) => self.answer(asked, &exchange, &ended).await,
+                Woken::Packet(packet) => self.datagrams(packet, &mut inlets.packets).await,
+                Woken::Asked(asked) => self.answer(asked).await,
                 Woken::Ended(Ended { target, answer }) => {
-                    let event = Event::Exchanged { target, answer };
-                    self.tell(event, &exchange, &ended).await;
+                    self.tell(Event::Exchanged { target, answer }).await;
                 }
-                Woken::Seeds(seeds) => self.tell(Event::Seeds(seeds), &exchange, &ended).await,
-                Woken::Root => {
-                    let root = *root.borrow_and_update();
-                    self.tell(Event::Root(root), &exchange, &ended).await;
-                }
-                Woken::Interfaces => {
-                    interfaces_at = clock::mono().plus(LOOK_AT_INTERFACES);
-                    self.look_at_interfaces(&exchange, &ended).await;
-                }
+                Woken::Seeds(seeds) => self.tell(Event::Seeds(seeds)).await,
+                Woken::Root(root) => self.tell(Event::Root(root)).await,
+                Woken::Interfaces => self.look_at_interfaces().await,
                 Woken::Deadline => {}
             }
-            self.run_due(&exchange, &ended).await;
+            self.run_due().await;
         }
     }
 
-    async fn datagram(
-        &mut self,
-        Packet { from, bytes }: Packet,
-        exchange: &Arc<dyn Exchange>,
-        ended: &mpsc::Sender<Ended>,
-    ) {
-        let event = Event::Datagram { from, bytes };
-        self.tell(event, exchange, ended).await;
+    async fn datagrams(&mut self, first: Packet, more: &mut mpsc::Receiver<Packet>) {
+        let mut next = Some(first);
+        for _ in 0..BATCH {
+            let Some(Packet { from, bytes }) = next else {
+                break;
+            };
+            self.tell(Event::Datagram { from, bytes }).await;
+            next = more.try_recv().ok();
+        }
     }
 
-    async fn tell(
-        &mut self,
-        event: Event,
-        exchange: &Arc<dyn Exchange>,
-        ended: &mpsc::Sender<Ended>,
-    ) {
+    async fn tell(&mut self, event: Event) {
         let now = self.now();
         let mut effects = vec![];
         self.membership.on_event(now, event, &mut effects);
-        self.perform(effects, exchange, ended).await;
+        self.perform(effects).await;
     }
 
     /// Datagrams that wait are looked at before the time: they may clear somebody.
-    async fn run_due(&mut self, exchange: &Arc<dyn Exchange>, ended: &mpsc::Sender<Ended>) {
+    async fn run_due(&mut self) {
         let now = self.now();
         if self.membership.deadline().is_some_and(|due| due <= now) {
             let mut effects = vec![];
             self.membership.on_deadline(now, &mut effects);
-            self.perform(effects, exchange, ended).await;
+            self.perform(effects).await;
         }
     }
 
-    async fn answer(
-        &mut self,
-        asked: Asked,
-        exchange: &Arc<dyn Exchange>,
-        ended: &mpsc::Sender<Ended>,
-    ) {
+    async fn answer(&mut self, asked: Asked) {
         let now = self.now();
         let mut effects = vec![];
-        let answer = self
-            .membership
-            .answer(now, asked.member, &asked.body, &mut effects);
+        let membership = &mut self.membership;
+        let answer = membership.answer(now, asked.member, &asked.body, &mut effects);
         if let Err(error) = &answer {
             tracing::warn!("refused a member state from {}: {error}", asked.member);
         }
         // Whoever asked may have gone away; then nobody needs the answer.
         drop(asked.reply.send(answer));
-        self.perform(effects, exchange, ended).await;
+        self.perform(effects).await;
     }
 
     fn now(&mut self) -> Mono {
@@ -251,11 +245,7 @@ impl Driver {
         now
     }
 
-    async fn look_at_interfaces(
-        &mut self,
-        exchange: &Arc<dyn Exchange>,
-        ended: &mpsc::Sender<Ended>,
-    ) {
+    async fn look_at_interfaces(&mut self) {
         let chosen = match interfaces(&self.config.interfaces) {
             Ok(chosen) => chosen,
             Err(error) => return tracing::warn!("cannot list the network interfaces: {error}"),
@@ -274,19 +264,12 @@ impl Driver {
         }
         // Without any socket we stay where we were said to be: it may come back.
         if let Some(primary) = self.sockets.primary() {
-            let me = self.membership.me();
-            let (udp, https) = addresses(&self.config, Some(primary), me);
-            self.tell(Event::Moved { udp, https }, exchange, ended)
-                .await;
+            let (udp, https) = addresses(&self.config, primary);
+            self.tell(Event::Moved { udp, https }).await;
         }
     }
 
-    async fn perform(
-        &mut self,
-        effects: Vec<Effect>,
-        exchange: &Arc<dyn Exchange>,
-        ended: &mpsc::Sender<Ended>,
-    ) {
+    async fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Persist(generation) => {
@@ -299,8 +282,9 @@ impl Driver {
                     expected,
                     body,
                 } => {
-                    let exchange = Arc::clone(exchange);
-                    let asking = ask(exchange, target, expected, body, ended.clone());
+                    let exchange = Arc::clone(&self.outlets.exchange);
+                    let ended = self.outlets.ended.clone();
+                    let asking = ask(exchange, target, expected, body, ended);
                     self.tasks.spawn_until_stop(asking);
                 }
                 Effect::Publish(table) => {
@@ -310,11 +294,22 @@ impl Driver {
                 Effect::Alarm(alarm) => {
                     tracing::error!("{alarm}");
                     // A full queue holds alarms that say the same.
-                    drop(self.outlets.alarms.try_send(alarm));
+                    let _told = self.outlets.alarms.try_send(alarm);
                 }
             }
         }
     }
+}
+
+/// The next root; waits for ever once nobody can change it any more.
+async fn changed(root: &mut Option<watch::Receiver<u128>>) -> u128 {
+    if let Some(receiver) = root
+        && receiver.changed().await.is_ok()
+    {
+        return *receiver.borrow_and_update();
+    }
+    *root = None;
+    std::future::pending().await
 }
 
 async fn until(deadline: Option<Mono>) {

@@ -24,7 +24,7 @@ use crate::protocol::membership::{
     Alarm, Generation, Identity, Label, MemberTable, Membership, NoKey, Settings, StateError,
 };
 
-pub use seeds::Seed;
+pub use seeds::{DEFAULT_SEED_PORT, Seed, SeedError};
 
 /// The peer protocols that this version speaks: the oldest and the newest.
 pub const PEER_PROTOCOLS: (u8, u8) = (1, 1);
@@ -124,22 +124,22 @@ pub fn start(
     let now = clock::mono();
     let wall = clock::wall();
     let generation = config.generation.max(Generation::new(wall.millis()));
+    let (sockets, packets) = driver::sockets(tasks, &config);
     let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let (udp, https) = driver::addresses(&config, sockets.primary().unwrap_or(nowhere));
     let me = Identity {
         member: config.member,
         generation,
         started: generation,
         boot: config.boot,
-        udp: nowhere,
-        https: config.advertise.unwrap_or(nowhere),
+        udp,
+        https,
         advertised: config.advertise.is_some(),
         name: Label::lossy(&config.name),
         version: Label::lossy(&config.version),
         protocols: PEER_PROTOCOLS,
         leaving: false,
     };
-    let (sockets, packets) = driver::sockets(tasks, &config);
-    let me = driver::placed(me, &config, sockets.primary());
     let settings = Settings {
         cluster: config.cluster.clone(),
         me,
@@ -148,17 +148,20 @@ pub fn start(
         seed: random::seed(),
     };
     let membership = Membership::new(now, wall, settings)?;
+    let seeds = seeds::resolver(tasks, config.seeds.clone());
+    let (inlets, ended) = driver::Inlets::new(packets, seeds, doors.asked, doors.root);
     let (table, table_out) = watch::channel(membership.table());
     let (alarms, alarms_out) = mpsc::channel(ALARMS);
     let (generations, generation_out) = watch::channel(generation);
     let outlets = driver::Outlets {
+        exchange: doors.exchange,
+        ended,
         table,
         alarms,
         generations,
     };
-    let seeds = seeds::resolver(tasks, config.seeds.clone());
     let driver = driver::Driver::new(tasks, config, membership, sockets, outlets);
-    tasks.spawn(driver.run(packets, seeds, doors));
+    tasks.spawn(driver.run(inlets));
     Ok(MembershipHandle {
         table: table_out,
         alarms: alarms_out,

@@ -73,7 +73,7 @@ fn config(number: u64, udp_port: u16) -> MembershipConfig {
         multicast: true,
         seeds: vec![],
         keys: vec![DatagramKey::from_bytes([7; 32])],
-        forget_after: Duration::from_secs(600),
+        forget_after: Duration::from_mins(10),
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the disk may answer instead of a result.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::DirError;
 use crate::model::ClusterId;
+
+const FILE: &str = "gaggle.redb";
 
 /// Why the disk did not do what it was asked. Whatever the variant, nothing of the batch is
 /// visible afterwards, except where it says otherwise.
@@ -68,11 +71,22 @@ impl DiskError {
     /// Damage in the database, with the hint that fits every case of it.
     pub(super) fn corrupt(what: impl std::fmt::Display) -> Self {
         Self::Corrupt {
-            what: format!("gaggle.redb ({what})"),
+            what: format!("{FILE} ({what})"),
             hint: "Move the data directory aside and start again: an empty member takes \
                    everything from its peers. If there is no peer, put back a backup, or keep \
                    only store.json of the old directory, which is then imported."
                 .to_owned(),
+        }
+    }
+
+    /// Names the damaged file with its whole path.
+    pub(super) fn with_path(self, path: &Path) -> Self {
+        match self {
+            Self::Corrupt { what, hint } => Self::Corrupt {
+                what: what.replacen(FILE, &path.display().to_string(), 1),
+                hint,
+            },
+            other => other,
         }
     }
 }

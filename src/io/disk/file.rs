@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use redb::StorageBackend;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 
-use super::DataDir;
 use super::dir::{DirError, refusal, sync_dir};
 use super::mark::MARK_BYTES;
 use super::medium::{Medium, Room};
+use super::{DataDir, DiskError};
 
 /// The greatest size of the reserve, in bytes; on small file systems a 32nd of them.
 const RESERVE: u64 = 4 << 20;
@@ -53,13 +53,17 @@ impl FileMedium {
 }
 
 impl Medium for FileMedium {
-    fn open(&self) -> Result<Arc<dyn StorageBackend>, DirError> {
+    fn open(&self) -> Result<Arc<dyn StorageBackend>, DiskError> {
         let mut path = self.dir.database();
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600);
-        if !path.exists() {
-            path = self.new_database();
-            options.create(true).truncate(true);
+        match std::fs::metadata(&path) {
+            Ok(found) if found.len() == 0 => return Err(DiskError::corrupt("it is empty")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                path = self.new_database();
+                options.create(true).truncate(true);
+            }
+            Ok(_) | Err(_) => {}
         }
         let file = options.open(&path).map_err(|error| refusal(&path, error))?;
         Ok(Arc::new(Bytes(file)))
@@ -89,7 +93,8 @@ impl Medium for FileMedium {
 
     fn room(&self) -> Option<Room> {
         let found = statvfs(self.dir.path()).ok()?;
-        let used = std::fs::metadata(self.dir.database()).map_or(0, |meta| meta.len());
+        // The file has holes, so its length says little.
+        let used = std::fs::metadata(self.dir.database()).map_or(0, |meta| meta.blocks() * 512);
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
         (found.f_blocks > 0).then_some(Room {
             free: bytes(found.f_bavail),

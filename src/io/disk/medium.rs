@@ -7,14 +7,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use redb::StorageBackend;
 
-use super::DirError;
 use super::mark::MARK_BYTES;
+use super::{DirError, DiskError};
 
 /// A place for the bytes of one database.
 pub(super) trait Medium: Debug + Send + Sync + 'static {
     /// Opens the bytes; called again after an error, for the engine trusts nothing then. A new
     /// database is built where nobody looks for it until it is whole.
-    fn open(&self) -> Result<Arc<dyn StorageBackend>, DirError>;
+    fn open(&self) -> Result<Arc<dyn StorageBackend>, DiskError>;
     /// Puts a new database, now whole and synced, in its place.
     fn install(&self) -> Result<(), DirError>;
     /// The mark as it was left; none if there is none.
@@ -36,7 +36,7 @@ pub struct Room {
     pub free: u64,
     /// Bytes of the file system in all.
     pub total: u64,
-    /// Bytes that the database takes.
+    /// Bytes of it that the database takes.
     pub used: u64,
 }
 

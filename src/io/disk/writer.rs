@@ -48,7 +48,8 @@ impl Disk {
     /// Never starts empty in the place of something that cannot be read: damage, a newer format
     /// and another cluster's data are errors.
     pub fn open(dir: &DataDir, opening: &Opening) -> Result<(Self, Loaded), DiskError> {
-        Self::open_on(Arc::new(FileMedium::of(dir.clone())), opening)
+        let medium = Arc::new(FileMedium::of(dir.clone()));
+        Self::open_on(medium, opening).map_err(|error| error.with_path(&dir.database()))
     }
 
     /// Opens the database on any medium.

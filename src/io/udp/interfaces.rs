@@ -107,8 +107,8 @@ fn usual<'a>(up: &[&'a Interface]) -> Vec<&'a Interface> {
         let own = real.iter().filter(|interface| interface.name == name);
         best(&own.copied().collect::<Vec<_>>())
     };
-    let names: BTreeSet<&str> = real.iter().map(|interface| &*interface.name).collect();
-    let places = names.into_iter().flat_map(named);
+    let all: BTreeSet<&str> = real.iter().map(|interface| &*interface.name).collect();
+    let places = all.into_iter().flat_map(named);
     places
         .filter(|interface| !(routable && interface.is_link_local()))
         .collect()
@@ -136,15 +136,12 @@ fn only<'a>(up: &[&'a Interface], names: &[String]) -> (Vec<&'a Interface>, Vec<
     let mut wanted: Vec<&Interface> = vec![];
     let mut missing = vec![];
     for name in names {
-        let found = match name.parse::<IpAddr>() {
-            Ok(address) => {
-                let at = up.iter().filter(|interface| interface.ip() == address);
-                at.copied().take(1).collect()
-            }
-            Err(_) => {
-                let own = up.iter().filter(|interface| interface.name == *name);
-                best(&own.copied().collect::<Vec<_>>())
-            }
+        let found = if let Ok(address) = name.parse::<IpAddr>() {
+            let at = up.iter().filter(|interface| interface.ip() == address);
+            at.copied().take(1).collect()
+        } else {
+            let own = up.iter().filter(|interface| interface.name == *name);
+            best(&own.copied().collect::<Vec<_>>())
         };
         if found.is_empty() {
             missing.push(name.clone());

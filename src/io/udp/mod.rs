@@ -6,8 +6,8 @@
 //! datagrams; if the port is taken by another member, a free one is used and told in the beacon.
 //! Beacons are sent from the unicast sockets, so their source is where an answer goes.
 //!
-//! The groups are those of all hosts of a link, 224.0.0.1 and ff02::1, as in gaggle 0.7: no switch
-//! filters them, no router passes them on.
+//! The groups are those of all hosts of a link, `224.0.0.1` and `ff02::1`, as in gaggle 0.7: no
+//! switch filters them, no router passes them on.
 
 mod interfaces;
 mod sockets;

@@ -60,18 +60,24 @@ struct Unicast {
     place: Place,
     local: SocketAddr,
     socket: Arc<UdpSocket>,
-    _reader: DropGuard,
+    /// Stops the reader when the socket is given up.
+    #[expect(dead_code, reason = "held for what its drop does")]
+    reader: DropGuard,
 }
 
 struct GroupV4 {
     socket: Arc<UdpSocket>,
     joined: BTreeSet<u32>,
-    _reader: DropGuard,
+    /// Stops the reader when the socket is given up.
+    #[expect(dead_code, reason = "held for what its drop does")]
+    reader: DropGuard,
 }
 
 struct GroupV6 {
     index: u32,
-    _reader: DropGuard,
+    /// Stops the reader when the socket is given up.
+    #[expect(dead_code, reason = "held for what its drop does")]
+    reader: DropGuard,
 }
 
 impl Sockets {
@@ -111,12 +117,11 @@ impl Sockets {
         for place in places {
             let kept = old.iter().position(|unicast| unicast.place == *place);
             let what = format!("a socket on {} ({})", place.name, place.address);
-            let unicast = match kept {
-                Some(at) => Some(old.swap_remove(at)),
-                None => {
-                    let opened = self.open_unicast(place);
-                    self.noted(&what, opened)
-                }
+            let unicast = if let Some(at) = kept {
+                Some(old.swap_remove(at))
+            } else {
+                let opened = self.open_unicast(place);
+                self.noted(&what, opened)
             };
             self.unicast.extend(unicast);
         }
@@ -177,7 +182,7 @@ impl Sockets {
         Ok(Unicast {
             place: place.clone(),
             local,
-            _reader: self.read(&socket),
+            reader: self.read(&socket),
             socket,
         })
     }
@@ -225,7 +230,7 @@ impl Sockets {
         socket.bind(&SocketAddr::from((GROUP_V4, self.config.port)).into())?;
         let socket = Arc::new(UdpSocket::from_std(socket.into())?);
         Ok(GroupV4 {
-            _reader: self.read(&socket),
+            reader: self.read(&socket),
             socket,
             joined: BTreeSet::new(),
         })
@@ -257,8 +262,8 @@ impl Sockets {
         socket.bind(&SocketAddr::from(at).into())?;
         socket.join_multicast_v6(&GROUP_V6, index)?;
         let socket = Arc::new(UdpSocket::from_std(socket.into())?);
-        let _reader = self.read(&socket);
-        Ok(GroupV6 { index, _reader })
+        let reader = self.read(&socket);
+        Ok(GroupV6 { index, reader })
     }
 
     /// Starts a reader; it ends when the guard is dropped.

@@ -3,7 +3,8 @@
 //! A rival is *proven* by two signs of life straight from it, at least a second apart by our clock
 //! and by its own, and both written after our start: datagrams of our previous boot that are still
 //! on their way prove nothing, nor does a recording. Gossip proves nothing either, but is a reason
-//! to go and ask. At each sign the rival is greeted with our own beacon, so that it notices as well.
+//! to go and ask. At each sign the rival is greeted with our own beacon, so that it notices as
+//! well.
 //!
 //! Of two rivals the one that started later stops: the greater `started`, then the greater boot id.
 
@@ -150,8 +151,8 @@ impl Rival {
         let (first, first_sent) = *self.first.get_or_insert((now, sent_at));
         let apart_here = now.since(first) >= APART;
         let sent_apart = sent_at.millis().saturating_sub(first_sent.millis());
-        let apart_there = u128::from(sent_apart) >= APART.as_millis();
-        let proof = apart_here && apart_there && self.started.is_some() && !self.proven;
+        let apart_by_its_clock = u128::from(sent_apart) >= APART.as_millis();
+        let proof = apart_here && apart_by_its_clock && self.started.is_some() && !self.proven;
         self.proven |= proof;
         proof
     }

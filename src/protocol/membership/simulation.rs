@@ -92,6 +92,7 @@ pub(super) struct World {
 }
 
 /// How a process is started.
+#[derive(Clone, Copy)]
 pub(super) struct Start {
     pub(super) member: u64,
     pub(super) generation: u64,
@@ -174,7 +175,7 @@ impl World {
             cluster: start.cluster.parse().unwrap(),
             me,
             keys: vec![DatagramKey::from_bytes([start.key; 32])],
-            forget_after: Duration::from_secs(7 * 24 * 3_600),
+            forget_after: Duration::from_hours(7 * 24),
             seed: self.rng.random(),
         };
         let wall = WallTime::from_millis(self.wall_ms().saturating_add_signed(start.skew_ms));
@@ -455,7 +456,8 @@ impl World {
                 .values()
                 .map(|r| format!("{}:{}", r.id.as_u64(), r.state));
             let rows: Vec<_> = rows.take(20).collect();
-            text += &format!("{}: {}\n", table.me.id.as_u64(), rows.join(" "));
+            let line = format!("{}: {}\n", table.me.id.as_u64(), rows.join(" "));
+            text.push_str(&line);
         }
         text
     }

@@ -97,7 +97,7 @@ impl Swim {
     /// A message arrived.
     pub(super) fn heard(&mut self, now: Mono, message: &[u8], out: &mut Vec<Output>) {
         let result = self.foca.handle_data(message, &mut self.runtime);
-        self.after(now, result, out);
+        self.after(now, &result, out);
     }
 
     /// Takes in what others know.
@@ -110,19 +110,19 @@ impl Swim {
         let result = self
             .foca
             .apply_many(members.into_iter(), true, &mut self.runtime);
-        self.after(now, result, out);
+        self.after(now, &result, out);
     }
 
     /// Asks a member to let us join.
     pub(super) fn announce(&mut self, now: Mono, to: Identity, out: &mut Vec<Output>) {
         let result = self.foca.announce(to, &mut self.runtime);
-        self.after(now, result, out);
+        self.after(now, &result, out);
     }
 
     /// Speaks up as `me`, whose generation is greater than the one so far.
     pub(super) fn become_identity(&mut self, now: Mono, me: Identity, out: &mut Vec<Output>) {
         let result = self.foca.change_identity(me, &mut self.runtime);
-        self.after(now, result, out);
+        self.after(now, &result, out);
     }
 
     /// Forgets a member that is down; does nothing to one that is not.
@@ -130,7 +130,7 @@ impl Swim {
         if let Some(identity) = self.find(id).map(|member| member.id().clone()) {
             let timer = Timer::RemoveDown(identity);
             let result = self.foca.handle_timer(timer, &mut self.runtime);
-            self.after(now, result, out);
+            self.after(now, &result, out);
         }
     }
 
@@ -139,9 +139,12 @@ impl Swim {
         if self.deadline().is_some_and(|due| now.since(due) > SLEPT) {
             self.put_off(now);
         }
-        while let Some(Reverse(due)) = self.timers.peek_mut_due(now) {
+        while self.deadline().is_some_and(|due| due <= now) {
+            let Some(Reverse(due)) = self.timers.pop() else {
+                break;
+            };
             let result = self.foca.handle_timer(due.timer, &mut self.runtime);
-            self.after(now, result, out);
+            self.after(now, &result, out);
         }
     }
 
@@ -162,7 +165,7 @@ impl Swim {
             .collect();
     }
 
-    fn after(&mut self, now: Mono, result: Result<(), foca::Error>, out: &mut Vec<Output>) {
+    fn after(&mut self, now: Mono, result: &Result<(), foca::Error>, out: &mut Vec<Output>) {
         if result.is_err() {
             self.refused += 1;
         }
@@ -197,17 +200,6 @@ impl Swim {
         if size != self.size && self.foca.set_config(config(size)).is_ok() {
             self.size = size;
         }
-    }
-}
-
-trait PeekMutDue {
-    fn peek_mut_due(&mut self, now: Mono) -> Option<Reverse<Due>>;
-}
-
-impl PeekMutDue for BinaryHeap<Reverse<Due>> {
-    fn peek_mut_due(&mut self, now: Mono) -> Option<Reverse<Due>> {
-        let due = self.peek().is_some_and(|Reverse(due)| due.at <= now);
-        if due { self.pop() } else { None }
     }
 }
 
@@ -249,11 +241,11 @@ const fn some(number: usize) -> NonZeroUsize {
     }
 }
 
-const fn every(milliseconds: u64, members: usize) -> Option<PeriodicParams> {
-    Some(PeriodicParams {
+const fn every(milliseconds: u64, members: usize) -> PeriodicParams {
+    PeriodicParams {
         frequency: Duration::from_millis(milliseconds),
         num_members: some(members),
-    })
+    }
 }
 
 /// The engine's settings for a cluster of about `size` members.
@@ -270,8 +262,8 @@ fn config(size: u32) -> Config {
         remove_down_after: None,
         max_packet_size: some(PAYLOAD_LIMIT),
         notify_down_members: true,
-        periodic_announce: every(30_000, 1),
-        periodic_announce_to_down_members: every(30_000, 2),
-        periodic_gossip: every(200, 3),
+        periodic_announce: Some(every(30_000, 1)),
+        periodic_announce_to_down_members: Some(every(30_000, 2)),
+        periodic_gossip: Some(every(200, 3)),
     }
 }

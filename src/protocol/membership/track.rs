@@ -16,7 +16,7 @@ const HTTPS_ALIVE: Duration = Duration::from_secs(30);
 /// The most dead and left members remembered; beyond that the ones longest gone are forgotten.
 pub(super) const GONE_LIMIT: usize = 1_024;
 /// How long a sender that never became a member is remembered.
-const STRANGER: Duration = Duration::from_secs(60);
+const STRANGER: Duration = Duration::from_mins(1);
 
 /// What we keep of a member ourselves.
 #[derive(Clone, Debug, Default)]

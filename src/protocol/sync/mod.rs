@@ -5,8 +5,8 @@
 //! keys in the buckets that differ, fetches the versions that it lacks and pushes those that the
 //! peer lacks. The cost follows the difference, not the store.
 //!
-//! Nothing here must be exact to be right: merging is idempotent, so a store that changes during the
-//! walk, an answer cut short or a walk given up leave a smaller difference for the next walk.
+//! Nothing here must be exact to be right: merging is idempotent, so a store that changes during
+//! the walk, an answer cut short or a walk given up leave a smaller difference for the next walk.
 //!
 //! [`Walk`] is the asker, [`answer`] the answerer, [`Schedule`] decides when to walk with whom.
 

@@ -176,6 +176,14 @@ impl Client {
             .count()
     }
 
+    /// Datagrams that the member threw away, whatever the reason.
+    pub(crate) fn dropped(&self) -> f64 {
+        ["undecipherable", "foreign", "repeated"]
+            .map(|why| self.metric(&format!("gaggle_datagrams_{why}_total")))
+            .iter()
+            .sum()
+    }
+
     /// The sum of a metric over its labels; 0 if the member does not show it.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         self.get("/metrics")

@@ -199,20 +199,30 @@ impl Host {
         self.readdress(Ipv4Addr::new(10, 77, 1, last));
     }
 
-    /// Takes over the address of `other`, whose interface goes down.
-    pub(crate) fn take_address_of(&mut self, other: &Self) {
+    /// Steps into the place of `other`, down to its hardware's address; `other` is cut off.
+    pub(crate) fn step_into(&mut self, other: &Self) {
+        let hardware = other.hardware();
         other.run(&["ip", "link", "set", "eth0", "down"]);
-        self.readdress(other.address);
+        self.dress(&hardware, other.address);
     }
 
-    /// Gives back an address that it took: becomes the host that it was.
-    pub(crate) fn become_again(&mut self, before: &Self) {
-        self.readdress(before.address);
+    /// Gives back the place of `other` and becomes a host of its own again.
+    pub(crate) fn step_back(&mut self, own: Ipv4Addr, other: &Self) {
+        self.dress("02:67:61:67:67:6c", own);
+        other.run(&["ip", "link", "set", "eth0", "up"]);
     }
 
-    /// The interface is up again after [`Host::take_address_of`].
-    pub(crate) fn comes_back(&self) {
+    fn hardware(&self) -> String {
+        self.run(&["cat", "/sys/class/net/eth0/address"])
+            .trim()
+            .to_owned()
+    }
+
+    fn dress(&mut self, hardware: &str, address: Ipv4Addr) {
+        self.run(&["ip", "link", "set", "eth0", "down"]);
+        self.run(&["ip", "link", "set", "eth0", "address", hardware]);
         self.run(&["ip", "link", "set", "eth0", "up"]);
+        self.readdress(address);
     }
 
     fn readdress(&mut self, address: Ipv4Addr) {

@@ -18,6 +18,14 @@ fn knows(witness: &Member, address: &str) {
     );
 }
 
+/// A client writes at the member's new address; its certificate is for that address soon.
+fn written(member: &Member, key: &str) {
+    let write = || member.client().put(&format!("/v1/store/web/{key}"), "x");
+    until("a client is served there", seconds(10), write, |reply| {
+        reply.status == 201
+    });
+}
+
 #[test]
 fn a_member_whose_address_changes_while_it_runs_is_found_again() {
     let (lan, cluster) = (Lan::new(), Cluster::new());
@@ -32,11 +40,8 @@ fn a_member_whose_address_changes_while_it_runs_is_found_again() {
     members[1].moved_to(&hosts[1]);
     knows(&members[0], "10.77.1.2:8000");
     knows(&members[2], "10.77.1.2:8000");
-    assert_eq!(members[0].client().put("/v1/store/web/to", "x").status, 201);
-    assert_eq!(
-        members[1].client().put("/v1/store/web/fro", "x").status,
-        201
-    );
+    written(&members[0], "to");
+    written(&members[1], "fro");
     agree(&members);
     assert_eq!(
         members[0].client().members().len(),
@@ -65,10 +70,7 @@ fn members_find_each_other_again_when_all_addresses_change_at_once() {
             knows(member, address);
         }
     }
-    assert_eq!(
-        members[2].client().put("/v1/store/web/after", "x").status,
-        201
-    );
+    written(&members[2], "after");
     agree(&members);
     assert_eq!(
         members[0].client().members().len(),

@@ -86,7 +86,11 @@ fn writes_on_both_sides_of_a_cut_converge_after_it_heals() {
 /// of the members' exchange.
 fn falls_silent(members: &[Member]) {
     let sent = || -> Vec<(String, f64)> {
-        let moved = ["gaggle_push_entries_total", "gaggle_sync_entries_total"];
+        let moved = [
+            "gaggle_push_changes_total",
+            "gaggle_sync_fetched_changes_total",
+            "gaggle_sync_pushed_changes_total",
+        ];
         let all = members.iter().enumerate().flat_map(|(number, member)| {
             moved.map(|name| (format!("{number} {name}"), member.client().metric(name)))
         });
@@ -106,7 +110,7 @@ fn falls_silent(members: &[Member]) {
             }
             beacons(members) - rounds
         },
-        |heard| *heard >= 10.0,
+        |heard| *heard >= 60.0,
     );
 }
 
@@ -114,7 +118,7 @@ fn falls_silent(members: &[Member]) {
 fn beacons(members: &[Member]) -> f64 {
     members
         .iter()
-        .map(|member| member.client().metric("gaggle_datagrams_received_total"))
+        .map(|member| member.client().metric("gaggle_datagrams_accepted_total"))
         .sum()
 }
 

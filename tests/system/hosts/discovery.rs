@@ -102,7 +102,7 @@ fn a_wrong_secret_or_another_cluster_id_is_invisible() {
     // When a and b have found each other, the strangers' beacons have been heard as well.
     a.wait_alive(2);
     b.wait_alive(2);
-    let dropped = || a.client().metric("gaggle_datagrams_dropped_total");
+    let dropped = || a.client().dropped();
     until(
         "datagrams of strangers were dropped",
         seconds(30),

@@ -27,11 +27,6 @@ fn two_and_a_stranger(lan: &Lan, cluster: &Cluster) -> (Vec<Host>, Vec<Member>, 
     (hosts, members, lan.host())
 }
 
-/// Datagrams that this member threw away.
-fn dropped(member: &Member) -> f64 {
-    member.client().metric("gaggle_datagrams_dropped_total")
-}
-
 /// All is as before: two members, alive, agreeing, and still working together.
 fn unharmed(members: &[Member]) {
     for member in members {
@@ -61,7 +56,7 @@ fn garbage_and_forged_beacons_are_dropped_without_an_answer() {
     let mouth = stranger.enter(|| UdpSocket::bind(SocketAddr::from((stranger.address(), 2900))));
     let mouth = mouth.expect("the stranger's own port");
     watch_answers_to(&lan, &stranger);
-    let before = dropped(&members[0]);
+    let before = members[0].client().dropped();
     let beacon = "{\r\n\"service\":\"test\",\r\n\"host\":\"vm\"\r\n}";
     for round in 0..4000_usize {
         let mut noise = vec![0; rng.random_range(0..1400)];
@@ -76,7 +71,7 @@ fn garbage_and_forged_beacons_are_dropped_without_an_answer() {
             let _ = mouth.send_to(said, to);
         }
     }
-    let thrown_away = || dropped(&members[0]) - before;
+    let thrown_away = || members[0].client().dropped() - before;
     until("the noise was heard", seconds(20), thrown_away, |count| {
         *count >= 500.0
     });
@@ -91,7 +86,7 @@ fn datagrams_said_again_by_a_stranger_change_nothing() {
     let recorded = overhear(&lan, &[&hosts[0], &hosts[1]], 12, seconds(40));
     let forger = Forger::on(&stranger);
     watch_answers_to(&lan, &stranger);
-    let before = dropped(&members[0]);
+    let before = members[0].client().dropped();
     let own = SocketAddrV4::new("10.77.0.3".parse().expect("an address"), 2900);
     for datagram in &recorded {
         forger.say(datagram);
@@ -107,7 +102,7 @@ fn datagrams_said_again_by_a_stranger_change_nothing() {
             });
         }
     }
-    let thrown_away = || dropped(&members[0]) - before;
+    let thrown_away = || members[0].client().dropped() - before;
     until("the replay was heard", seconds(20), thrown_away, |count| {
         *count >= 12.0
     });
@@ -125,14 +120,14 @@ fn datagrams_said_again_by_a_stranger_change_nothing() {
     };
     let left = |states: &Vec<String>| states.iter().any(|state| state == "left");
     until("the goodbye is known", seconds(10), state, left);
-    let before = dropped(&members[0]);
+    let before = members[0].client().dropped();
     for datagram in recorded
         .iter()
         .filter(|datagram| *datagram.from.ip() == hosts[1].address())
     {
         forger.say(datagram);
     }
-    let thrown_away = || dropped(&members[0]) - before;
+    let thrown_away = || members[0].client().dropped() - before;
     until("the replay was heard", seconds(20), thrown_away, |count| {
         *count >= 5.0
     });
@@ -145,8 +140,8 @@ fn a_peer_with_a_certificate_of_its_own_making_gets_no_credentials_and_no_data()
     let (lan, cluster) = (Lan::new(), Cluster::new());
     let (hosts, members, mut stranger) = two_and_a_stranger(&lan, &cluster);
     // The stranger sits at the address where the others know a member.
-    let honest = stranger.clone();
-    stranger.take_address_of(&hosts[1]);
+    let own = stranger.address();
+    stranger.step_into(&hosts[1]);
     let impostor = Impostor::on(&stranger);
     let mut written = 0;
     let called = || {
@@ -163,8 +158,7 @@ fn a_peer_with_a_certificate_of_its_own_making_gets_no_credentials_and_no_data()
     });
     assert_eq!(impostor.bytes(), 0, "the impostor was told something");
     drop(impostor);
-    stranger.become_again(&honest);
-    hosts[1].comes_back();
+    stranger.step_back(own, &hosts[1]);
     unharmed(&members);
 }
 

@@ -42,7 +42,7 @@ fn edits_by_hand_become_new_writes_by_store_json() {
     assert_eq!(told["web"]["colour"], "red");
     assert_eq!(told["web"]["size"], "10", "a number becomes its text");
     assert_eq!(told["web"]["on"], "true");
-    assert_eq!(told["web"]["list"], "[1,2]");
+    assert_eq!(told["web"]["list"], "[1, 2]");
     assert_eq!(
         told["web"].get("gone"),
         None,

@@ -1,8 +1,8 @@
 //! The data directory: made, locked, and refused in words that help.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use super::super::{DataDir, DirError};
+use super::super::{DataDir, DirError, Disk, DiskError};
 use crate::model::WallTime;
 
 fn open(path: &std::path::Path) -> Result<DataDir, DirError> {
@@ -43,4 +43,51 @@ fn a_path_that_is_a_file_is_refused() {
         let error = open(&path).unwrap_err();
         assert!(matches!(error, DirError::NotADirectory { .. }), "{error}");
     }
+}
+
+#[test]
+fn a_damaged_database_is_named_with_its_path_and_a_way_out_and_left_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open(temp.path()).unwrap();
+    let damaged = vec![0x5a; 100_000];
+    std::fs::write(dir.database(), &damaged).unwrap();
+    let error = Disk::open(&dir, &super::opening(1)).unwrap_err();
+    assert!(matches!(error, DiskError::Corrupt { .. }));
+    let told = error.to_string();
+    assert!(told.contains(dir.database().to_str().unwrap()), "{told}");
+    assert!(told.contains("Move the data directory aside"), "{told}");
+    assert_eq!(std::fs::read(dir.database()).unwrap(), damaged);
+}
+
+#[test]
+fn a_database_that_is_gone_or_was_emptied_is_not_taken_for_a_new_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open(temp.path()).unwrap();
+    Disk::open(&dir, &super::opening(1)).unwrap().0.close();
+    std::fs::write(dir.database(), "").unwrap();
+    let error = Disk::open(&dir, &super::opening(2)).unwrap_err();
+    assert!(error.to_string().contains("it is empty"), "{error}");
+    assert_eq!(
+        std::fs::metadata(dir.database()).unwrap().len(),
+        0,
+        "left alone"
+    );
+    std::fs::remove_file(dir.database()).unwrap();
+    let error = Disk::open(&dir, &super::opening(2)).unwrap_err();
+    assert!(error.to_string().contains("missing"), "{error}");
+    assert!(!dir.database().exists());
+}
+
+#[test]
+fn the_reserve_takes_real_space_and_gives_it_back() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open(temp.path()).unwrap();
+    let (disk, _) = Disk::open(&dir, &super::opening(1)).unwrap();
+    let reserve = temp.path().join("reserve");
+    let blocks = || std::fs::metadata(&reserve).unwrap().blocks() * 512;
+    assert!(blocks() >= 1 << 20, "{}", blocks());
+    disk.shared.medium.release_reserve().unwrap();
+    assert_eq!(blocks(), 0);
+    disk.shared.medium.hold_reserve().unwrap();
+    assert!(blocks() >= 1 << 20, "{}", blocks());
 }

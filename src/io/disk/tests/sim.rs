@@ -7,9 +7,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use redb::StorageBackend;
 
-use super::super::DirError;
 use super::super::mark::MARK_BYTES;
 use super::super::medium::{Medium, Room};
+use super::super::{DirError, DiskError};
 
 /// The smallest part of a write that reaches a disk whole or not at all.
 const SECTOR: usize = 512;
@@ -219,7 +219,7 @@ pub(super) fn crashed(trace: &[Operation], kept: impl FnMut() -> bool) -> SimDis
 }
 
 impl Medium for SimDisk {
-    fn open(&self) -> Result<Arc<dyn StorageBackend>, DirError> {
+    fn open(&self) -> Result<Arc<dyn StorageBackend>, DiskError> {
         Ok(Arc::new(self.clone()))
     }
 

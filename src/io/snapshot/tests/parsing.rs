@@ -108,7 +108,8 @@ proptest! {
 
     #[test]
     fn nothing_that_looks_like_a_store_makes_the_reader_panic(
-        text in "\\{(\"[ab]\": ?\\{(\"[xy]\": ?(1|\"v\"|\\[\\]|\\{\"\\$base64\":\"AA==\"\\}),? ?){0,3}\\},?){0,3}\\}?"
+        text in "\\{(\"[ab]\": ?\\{(\"[xy]\": ?\
+            (1|\"v\"|\\[\\]|\\{\"\\$base64\":\"AA==\"\\}),? ?){0,3}\\},?){0,3}\\}?"
     ) {
         let _ = parse(text.as_bytes(), Limits::default());
     }

@@ -1,0 +1,385 @@
+//! The command line as clap sees it, made from the commands and the table of settings.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::exit::EXIT_HELP;
+use super::{
+    ca, completion, config, demo, doctor, get, health, ls, members, rm, secret, serve, set, status,
+    version,
+};
+use crate::config::settings::SETTINGS;
+use crate::config::{Flags, Kind, Setting};
+
+/// Commands that later versions have: never taken for a cluster's id.
+const LATER: [&str; 18] = [
+    "edit",
+    "watch",
+    "history",
+    "diff",
+    "restore",
+    "find",
+    "conflicts",
+    "export",
+    "import",
+    "backup",
+    "verify",
+    "render",
+    "exec",
+    "env",
+    "lock",
+    "counter",
+    "log",
+    "user",
+];
+
+/// A replicated configuration store: members find each other, keep the same store, and answer
+/// over HTTPS.
+///
+/// A bare first word that is no command is taken for the cluster's id: `gaggle prod` is
+/// `gaggle serve --cluster prod`.
+#[derive(Parser)]
+#[command(name = "gaggle", version, after_help = EXIT_HELP, max_term_width = 100)]
+#[command(subcommand_required = true, disable_help_subcommand = true)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(super) enum Command {
+    Serve(serve::Serve),
+    Demo(demo::Demo),
+    Get(get::Get),
+    Set(set::Set),
+    Rm(rm::Rm),
+    Ls(ls::Ls),
+    Members(members::Members),
+    Status(status::Status),
+    Health(health::Health),
+    Doctor(doctor::Doctor),
+    Config(config::ShowConfig),
+    Secret(secret::MakeSecret),
+    Ca(ca::Ca),
+    Completion(completion::Completion),
+    Version(version::Version),
+}
+
+/// Which settings each command takes as flags.
+fn takes(command: &str, setting: &Setting) -> bool {
+    match command {
+        "serve" => setting.is_of_member(),
+        "config" | "doctor" => true,
+        "get" | "set" | "rm" | "ls" | "members" | "status" | "health" => setting.is_of_client(),
+        "ca" => ["cluster", "data", "secret", "config"].contains(&setting.name),
+        _ => false,
+    }
+}
+
+/// The whole command line's description.
+pub(super) fn description() -> clap::Command {
+    let mut line = Line::command();
+    let names: Vec<String> = line
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned())
+        .collect();
+    for name in names {
+        line = line.mut_subcommand(&name, |command| {
+            let of_command = SETTINGS.into_iter().filter(|setting| takes(&name, setting));
+            command.args(of_command.flat_map(flags))
+        });
+    }
+    line
+}
+
+/// The flag of a setting; a confidential one has two.
+fn flags(setting: &'static Setting) -> Vec<Arg> {
+    let words = setting.preset.words();
+    let mut arg = Arg::new(setting.name)
+        .long(setting.name)
+        .value_name(setting.value)
+        .help(format!("{} [{}]", first_sentence(setting.help), words))
+        .long_help(format!(
+            "{}\nAllowed: {}.\nDefault: {words}. Variable: {}.",
+            setting.help,
+            setting.kind.allowed(),
+            setting.env
+        ))
+        .help_heading(setting.section.heading());
+    arg = match setting.name {
+        "cluster" => arg.short('c'),
+        "output" => arg.short('o'),
+        _ => arg,
+    };
+    arg = match &setting.kind {
+        Kind::List(_) => arg.action(ArgAction::Append),
+        Kind::Hidden { .. } => arg.hide_short_help(true),
+        _ => arg,
+    };
+    let Some(name) = setting.file() else {
+        return vec![arg];
+    };
+    let file = Arg::new(name)
+        .long(name)
+        .value_name("FILE")
+        .help(format!("A file that holds the {}", setting.name))
+        .long_help(format!(
+            "A file that holds the {}; the line feed at its end does not belong to it.\n\
+             Variable: {}_FILE.",
+            setting.name, setting.env
+        ))
+        .help_heading(setting.section.heading());
+    vec![arg, file]
+}
+
+fn first_sentence(text: &str) -> &str {
+    let ends = [": ", "; ", ". ", " ("];
+    let end = ends.iter().filter_map(|end| text.find(end)).min();
+    text.get(..end.unwrap_or(text.len()))
+        .unwrap_or(text)
+        .trim_end_matches('.')
+}
+
+/// A command with the settings that were given as flags.
+pub(super) struct Parsed {
+    pub(super) command: Command,
+    pub(super) flags: Flags,
+    /// A bare word that was taken for the cluster's id.
+    pub(super) cluster_word: Option<String>,
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// What is wrong with it, or that help or the version was asked for; clap shows either.
+pub(super) fn parse(args: Vec<OsString>) -> Result<Parsed, clap::Error> {
+    let description = description();
+    let (args, cluster_word) = in_order(args, &description)?;
+    let matches = description.try_get_matches_from(args)?;
+    let command = Line::from_arg_matches(&matches)?.command;
+    let flags = matches
+        .subcommand()
+        .map_or_else(Flags::new, |(_, matches)| flags_of(matches));
+    Ok(Parsed {
+        command,
+        flags,
+        cluster_word,
+    })
+}
+
+fn flags_of(matches: &ArgMatches) -> Flags {
+    let mut flags = Flags::new();
+    for setting in SETTINGS {
+        let names = std::iter::once(setting.name).chain(setting.file());
+        for name in names {
+            let given = matches.try_get_many::<String>(name).ok().flatten();
+            if let Some(texts) = given {
+                let texts: Vec<&str> = texts.map(String::as_str).collect();
+                flags.insert(name.to_owned(), texts.join(","));
+            }
+        }
+    }
+    flags
+}
+
+/// Puts the command first: settings may stand before it, a bare word that is no command means
+/// `serve --cluster WORD`, and settings alone mean `serve`. (The seed's image worked so.)
+fn in_order(
+    args: Vec<OsString>,
+    description: &clap::Command,
+) -> Result<(Vec<OsString>, Option<String>), clap::Error> {
+    let mut args = args.into_iter();
+    let program = args.next().unwrap_or_else(|| OsString::from("gaggle"));
+    let args: Vec<OsString> = args.collect();
+    let at = leading_settings(&args);
+    let (before, rest) = args.split_at_checked(at).unwrap_or((&args, &[]));
+    let word = rest.first().and_then(|word| word.to_str());
+    let mut ordered = vec![program];
+    let mut cluster_word = None;
+    let after = match word {
+        None if before.is_empty() => rest,
+        None => {
+            ordered.push("serve".into());
+            rest
+        }
+        Some(word) if word.starts_with('-') || is_command(description, word) => {
+            ordered.push(word.into());
+            rest.get(1..).unwrap_or_default()
+        }
+        Some(word) if LATER.contains(&word) => return Err(later(description, word)),
+        Some(word) => {
+            ordered.extend(["serve", "--cluster", word].map(OsString::from));
+            cluster_word = Some(word.to_owned());
+            rest.get(1..).unwrap_or_default()
+        }
+    };
+    ordered.extend(before.iter().chain(after).cloned());
+    Ok((ordered, cluster_word))
+}
+
+fn is_command(description: &clap::Command, word: &str) -> bool {
+    description.find_subcommand(word).is_some()
+}
+
+/// How many arguments at the front are settings with their values.
+fn leading_settings(args: &[OsString]) -> usize {
+    let mut at = 0;
+    while let Some(width) = args.get(at).and_then(|arg| setting_width(arg)) {
+        at += width;
+    }
+    at.min(args.len())
+}
+
+/// 2 for `--name value` and `-o value`, 1 for `--name=value` and `-ovalue`; nothing for what is no
+/// setting.
+fn setting_width(arg: &OsStr) -> Option<usize> {
+    let arg = arg.to_str()?;
+    if let Some(long) = arg.strip_prefix("--") {
+        let (name, value) = long
+            .split_once('=')
+            .map_or((long, None), |(n, v)| (n, Some(v)));
+        let is_setting = SETTINGS
+            .into_iter()
+            .any(|setting| setting.name == name || setting.file() == Some(name));
+        return is_setting.then_some(if value.is_some() { 1 } else { 2 });
+    }
+    match arg {
+        "-c" | "-o" => Some(2),
+        _ if arg.starts_with("-c") || arg.starts_with("-o") => Some(1),
+        _ => None,
+    }
+}
+
+fn later(description: &clap::Command, word: &str) -> clap::Error {
+    let message = format!(
+        "the command \"{word}\" comes later and is not in this version\n\nFor a cluster with this \
+         id: gaggle serve {} {word}\n",
+        "--cluster"
+    );
+    description
+        .clone()
+        .error(clap::error::ErrorKind::InvalidSubcommand, message)
+}
+
+/// A command that a mistyped word may have meant.
+pub(super) fn likely_command(word: &str) -> Option<String> {
+    let description = description();
+    let commands = description.get_subcommands();
+    let names: Vec<String> = commands.map(|c| c.get_name().to_owned()).collect();
+    names.into_iter().find(|name| is_close(word, name))
+}
+
+/// Whether one letter added, left out, changed, or two swapped make one word of the other.
+fn is_close(a: &str, b: &str) -> bool {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let same = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
+    let rests = a.get(same..).zip(b.get(same..));
+    match rests {
+        Some(([one, two, rest @ ..], [other, another, end @ ..]))
+            if one == another && two == other && rest == end =>
+        {
+            true
+        }
+        Some(([_, rest @ ..], [_, end @ ..])) if rest == end => true,
+        Some(([_, rest @ ..], end) | (end, [_, rest @ ..])) => rest == end,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ordered(line: &str) -> String {
+        let args = line.split_whitespace().map(OsString::from).collect();
+        match in_order(args, &description()) {
+            Ok((args, _)) => {
+                let words: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+                words.join(" ")
+            }
+            Err(why) => why.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_description_is_sound() {
+        description().debug_assert();
+    }
+
+    #[test]
+    fn a_bare_first_word_that_is_no_command_is_the_clusters_id() {
+        let cases = [
+            ("gaggle", "gaggle"),
+            ("gaggle --help", "gaggle --help"),
+            ("gaggle -V", "gaggle -V"),
+            ("gaggle status", "gaggle status"),
+            ("gaggle prod", "gaggle serve --cluster prod"),
+            (
+                "gaggle prod --fanout 3",
+                "gaggle serve --cluster prod --fanout 3",
+            ),
+            (
+                "gaggle --data /x prod",
+                "gaggle serve --cluster prod --data /x",
+            ),
+            ("gaggle -c prod", "gaggle serve -c prod"),
+            (
+                "gaggle --cluster=prod --fanout 3",
+                "gaggle serve --cluster=prod --fanout 3",
+            ),
+            ("gaggle -o json status -x", "gaggle status -o json -x"),
+            (
+                "gaggle -ojson --server a get b",
+                "gaggle get -ojson --server a b",
+            ),
+            ("gaggle get prod", "gaggle get prod"),
+            ("gaggle --nonsense prod", "gaggle --nonsense prod"),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(ordered(line), expected, "{line}");
+        }
+        let later = ordered("gaggle watch");
+        assert!(later.contains("comes later") && later.contains("serve --cluster watch"));
+    }
+
+    #[test]
+    fn settings_reach_the_command_as_flags() {
+        let line = "gaggle get web --server a --server b,c -o json --timeout=3s";
+        let parsed = parse(line.split(' ').map(OsString::from).collect()).map_err(|_| ());
+        let flags = parsed.unwrap().flags;
+        assert_eq!(flags["server"], "a,b,c");
+        assert_eq!(flags["output"], "json");
+        assert_eq!(flags["timeout"], "3s");
+        assert_eq!(flags.len(), 3);
+    }
+
+    #[test]
+    fn every_setting_is_taken_by_a_command_and_told_with_its_variable() {
+        let mut description = description();
+        for setting in SETTINGS {
+            let name = if setting.is_of_member() {
+                "serve"
+            } else {
+                "get"
+            };
+            let command = description.find_subcommand_mut(name).unwrap();
+            let help = command.render_long_help().to_string();
+            let flag = format!("--{}", setting.name);
+            assert!(help.contains(&flag), "{flag}");
+            assert!(help.contains(setting.env), "{}", setting.env);
+            assert!(takes("config", setting));
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_recognized() {
+        for word in ["stauts", "statu", "sttatus", "statud"] {
+            assert_eq!(likely_command(word).as_deref(), Some("status"), "{word}");
+        }
+        for word in ["prod", "gaggle", "cluster-7", ""] {
+            assert_eq!(likely_command(word), None, "{word}");
+        }
+    }
+}

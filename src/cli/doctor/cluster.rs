@@ -1,0 +1,255 @@
+//! What the member that answers says: credentials, readiness, members, agreement, clock.
+
+use std::time::Duration;
+
+use http::header::DATE;
+use http::{HeaderMap, Method};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+use super::Finding;
+use crate::cli::exit::Exit;
+use crate::cli::session::{Session, body_json};
+use crate::config::{ClientConfig, Config, show_duration};
+use crate::io::clock;
+use crate::io::http_client::ApiRequest;
+
+/// A difference of clocks that nobody needs to know about: the header has whole seconds.
+const UNNOTICED: Duration = Duration::from_secs(2);
+
+pub(super) async fn look(client: &ClientConfig, member: &Config) -> Vec<Finding> {
+    // If there is none, the certificate's check has said why.
+    let Ok(session) = Session::open(client) else {
+        return Vec::new();
+    };
+    let request = ApiRequest::new(Method::GET, "/v1/status");
+    let answer = match session.send(request).await {
+        Ok(answer) => answer,
+        Err(why) => {
+            let check = match why.exit {
+                Exit::Auth => "credentials",
+                _ => "status",
+            };
+            let hint = why.hint.clone().unwrap_or_default();
+            return vec![Finding::failed(check, format!("{:#}", why.error), hint)];
+        }
+    };
+    let user = &client.user;
+    let mut findings = vec![Finding::ok("credentials", format!("{user} may come in"))];
+    findings.extend(clocks(&answer.headers, member));
+    if let Ok(status) = body_json(&answer.body) {
+        findings.push(disk(&status));
+    }
+    findings.extend(readiness(&session).await);
+    match session.json("/v1/members").await {
+        Ok(value) => findings.extend(members(&value)),
+        Err(why) => findings.push(Finding::failed("members", format!("{:#}", why.error), "")),
+    }
+    findings
+}
+
+/// The difference of the clocks here and there, from the answer's `Date`.
+fn clocks(headers: &HeaderMap, member: &Config) -> Option<Finding> {
+    const CHECK: &str = "clock";
+    let date = headers.get(DATE)?.to_str().ok()?.replace("GMT", "+0000");
+    let there = OffsetDateTime::parse(&date, &Rfc2822).ok()?;
+    let there = u64::try_from(there.unix_timestamp())
+        .ok()?
+        .saturating_mul(1000);
+    let apart = Duration::from_millis(clock::wall().millis().abs_diff(there));
+    let detail = format!(
+        "the clocks here and there are {} apart",
+        show_seconds(apart)
+    );
+    let hint = "let every host keep its time by NTP";
+    Some(if apart <= UNNOTICED {
+        Finding::ok(CHECK, "the clocks here and there agree")
+    } else if apart < member.max_clock_skew {
+        Finding::warning(CHECK, detail, hint)
+    } else {
+        let limit = show_duration(member.max_clock_skew);
+        let detail = format!("{detail}, more than --max-clock-skew {limit}");
+        Finding::failed(CHECK, detail, hint)
+    })
+}
+
+fn show_seconds(span: Duration) -> String {
+    format!("{:.0} s", span.as_secs_f64())
+}
+
+fn disk(status: &Value) -> Finding {
+    const CHECK: &str = "disk";
+    let disk = status.get("disk").unwrap_or(&Value::Null);
+    let free = disk.get("free_bytes").and_then(Value::as_u64);
+    let free = free.map_or(String::new(), |bytes| format!(", {} MiB free", bytes >> 20));
+    match disk.get("state").and_then(Value::as_str) {
+        Some("ok") => Finding::ok(CHECK, format!("it takes writes{free}")),
+        Some("full") => Finding::failed(
+            CHECK,
+            format!("it is full{free}"),
+            "make room; writes go on by themselves then",
+        ),
+        Some(other) => Finding::failed(
+            CHECK,
+            format!("writes are {other}"),
+            "the disk failed: look at the member's log and the system's, then restart the member",
+        ),
+        None => Finding::warning(CHECK, "the member says nothing about it", ""),
+    }
+}
+
+/// What `/readyz?verbose` says; a member that is not ready answers 503.
+async fn readiness(session: &Session) -> Vec<Finding> {
+    const CHECK: &str = "readiness";
+    let request = ApiRequest::new(Method::GET, "/readyz?verbose");
+    let Ok(answer) = session.ask_first(request).await else {
+        return vec![Finding::failed(CHECK, "the member does not say", "")];
+    };
+    let Ok(value) = body_json(&answer.body) else {
+        return vec![Finding::failed(CHECK, "the answer is no JSON", "")];
+    };
+    let checks = value.get("checks").and_then(Value::as_array);
+    let failed = checks
+        .into_iter()
+        .flatten()
+        .filter(|check| check["ok"] != Value::Bool(true));
+    let mut findings: Vec<Finding> = failed
+        .map(|check| {
+            let text = |name: &str| check.get(name).and_then(Value::as_str).unwrap_or_default();
+            let detail = format!("{}: {}", text("code"), text("detail"));
+            Finding::failed(CHECK, detail, "")
+        })
+        .collect();
+    if findings.is_empty() {
+        let count = checks.map_or(0, Vec::len);
+        findings.push(Finding::ok(CHECK, format!("{count} checks, all well")));
+    }
+    findings
+}
+
+/// Who is there and who is not, and whether all agree.
+fn members(value: &Value) -> Vec<Finding> {
+    let all: Vec<&Value> = value
+        .get("members")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .collect();
+    let text = |member: &Value, field: &str| {
+        let text = member.get(field).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let in_state = |state: &str| -> Vec<String> {
+        let those = all.iter().filter(|member| text(member, "state") == state);
+        those
+            .map(|member| format!("{} at {}", text(member, "name"), text(member, "address")))
+            .collect()
+    };
+    let (alive, dead, suspect) = (in_state("alive"), in_state("dead"), in_state("suspect"));
+    let mut findings = Vec::new();
+    if alive.len() > 1 {
+        findings.push(Finding::ok("members", format!("{} alive", alive.len())));
+    } else {
+        let hint = "others need the same secret and cluster id; beacons need multicast and UDP \
+                    2900, else name a member with --discover static:HOST";
+        findings.push(Finding::warning(
+            "members",
+            "no other member is alive",
+            hint,
+        ));
+    }
+    for (those, word, hint) in [
+        (suspect, "suspect", "did not answer lately"),
+        (
+            dead,
+            "dead",
+            "start it again, or see whether UDP 2900 and TCP 8000 reach it",
+        ),
+    ] {
+        if !those.is_empty() {
+            let detail = format!("{word}: {}", those.join(", "));
+            findings.push(Finding::warning("members", detail, hint));
+        }
+    }
+    let apart: Vec<String> = all
+        .iter()
+        .filter(|member| text(member, "state") == "alive" && member["in_sync"] == false)
+        .map(|member| text(member, "name"))
+        .collect();
+    findings.push(if apart.is_empty() {
+        Finding::ok("agreement", "all that are alive hold the same store")
+    } else {
+        let detail = format!("another store than here: {}", apart.join(", "));
+        let hint = "right after a write this passes by itself; if it stays, see the members' logs";
+        Finding::warning("agreement", detail, hint)
+    });
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Verdict;
+    use super::*;
+    use crate::config::{Flags, Layers};
+
+    fn verdicts(findings: &[Finding]) -> Vec<(&'static str, Verdict)> {
+        findings.iter().map(|f| (f.check, f.verdict)).collect()
+    }
+
+    #[test]
+    fn the_dead_the_suspect_and_those_apart_are_named() {
+        let value = json!({"members": [
+            {"name": "a", "address": "10.0.0.1:8000", "state": "alive", "in_sync": true},
+            {"name": "b", "address": "10.0.0.2:8000", "state": "alive", "in_sync": false},
+            {"name": "c", "address": "10.0.0.3:8000", "state": "dead", "in_sync": false},
+            {"name": "d", "address": "10.0.0.4:8000", "state": "suspect", "in_sync": false},
+        ]});
+        let found = members(&value);
+        let expected = [
+            ("members", Verdict::Ok),
+            ("members", Verdict::Warning),
+            ("members", Verdict::Warning),
+            ("agreement", Verdict::Warning),
+        ];
+        assert_eq!(verdicts(&found), expected);
+        let details: Vec<_> = found.iter().map(|f| f.detail.as_str()).collect();
+        assert_eq!(details[1], "suspect: d at 10.0.0.4:8000");
+        assert_eq!(details[2], "dead: c at 10.0.0.3:8000");
+        assert_eq!(details[3], "another store than here: b");
+    }
+
+    #[test]
+    fn a_member_alone_is_a_warning() {
+        let value = json!({"members": [{"name": "a", "state": "alive", "in_sync": true}]});
+        let expected = [("members", Verdict::Warning), ("agreement", Verdict::Ok)];
+        assert_eq!(verdicts(&members(&value)), expected);
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_noticed() {
+        let member = Config::check(&Layers::new(Flags::new(), &|_| None).unwrap())
+            .unwrap()
+            .0;
+        let verdict = |away: i64| {
+            let now = i64::try_from(clock::wall().millis() / 1000).unwrap();
+            let at = OffsetDateTime::from_unix_timestamp(now + away).unwrap();
+            let date = at.format(&Rfc2822).unwrap().replace("+0000", "GMT");
+            let headers = HeaderMap::from_iter([(DATE, date.parse().unwrap())]);
+            clocks(&headers, &member).unwrap().verdict
+        };
+        assert_eq!(verdict(0), Verdict::Ok);
+        assert_eq!(verdict(-5), Verdict::Warning);
+        assert_eq!(verdict(3600), Verdict::Failed);
+    }
+
+    #[test]
+    fn a_full_or_failed_disk_is_a_failure() {
+        let of = |state: &str| disk(&json!({"disk": {"state": state}})).verdict;
+        assert_eq!(of("ok"), Verdict::Ok);
+        assert_eq!(of("full"), Verdict::Failed);
+        assert_eq!(of("fenced"), Verdict::Failed);
+    }
+}

@@ -1,0 +1,39 @@
+//! `gaggle status`: how a member is.
+
+use serde_json::Value;
+
+use super::exit::{Exit, Failure};
+use super::output::{self, Printer, Rows, Tone};
+use super::session::{Session, wait_for};
+use crate::config::Flags;
+
+/// Show how a member is: version, store, members seen, disk
+#[derive(clap::Args)]
+pub(super) struct Status {}
+
+impl Status {
+    #[expect(clippy::unused_self, reason = "every command runs the same way")]
+    pub(super) fn run(self, flags: Flags) -> Result<Exit, Failure> {
+        let config = super::client_config(flags)?;
+        let session = Session::open(&config)?;
+        let value = wait_for(session.json("/v1/status"))?;
+        Printer::new(config.output).show(&value, || {
+            let mut rows = Rows::new(["FIELD", "VALUE"]);
+            add(&mut rows, "", &value);
+            rows
+        })?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// One row per scalar; an inner field's name follows that of the outer one.
+fn add(rows: &mut Rows, outer: &str, value: &Value) {
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let name = format!("{outer}{name}");
+        match value {
+            Value::Object(_) => add(rows, &format!("{name}."), value),
+            Value::Bool(false) => rows.push([&name, "false"], Tone::Warning),
+            scalar => rows.push([&name, &output::cell(scalar)], Tone::Plain),
+        }
+    }
+}
