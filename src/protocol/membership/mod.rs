@@ -190,6 +190,11 @@ impl Membership {
         self.clock = (now, wall);
     }
 
+    /// Tells how many datagrams were dropped before they came to us, for the counts.
+    pub const fn set_overflow(&mut self, overflow: u64) {
+        self.counts.overflow = overflow;
+    }
+
     /// The table as last published.
     pub fn table(&self) -> Arc<MemberTable> {
         Arc::clone(&self.table)

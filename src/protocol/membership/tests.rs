@@ -1,3 +1,5 @@
+//! What a cluster of memberships does: joins, crashes, cuts, clones, in simulated worlds.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
