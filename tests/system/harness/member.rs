@@ -278,6 +278,12 @@ impl Member {
         );
     }
 
+    /// Whether the process has ended; its parent, the test, has not looked yet.
+    fn has_ended(&self) -> bool {
+        let state = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        state.map_or(true, |state| state.contains(") Z "))
+    }
+
     /// Waits until it believes that many members to be alive, itself included.
     pub(crate) fn wait_alive(&self, count: usize) {
         let alive = |members: &Vec<(String, String, String)>| {
