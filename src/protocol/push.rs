@@ -54,8 +54,8 @@ impl Default for PushLimits {
 pub enum PushEvent {
     /// These peers are alive; others are forgotten. Up to the fan-out of them get changes directly.
     Peers(Vec<MemberId>),
-    /// A client wrote this here.
-    Change(Change),
+    /// Clients wrote this here. What was committed together goes out together.
+    Changes(Vec<Change>),
     /// Changes were missed: all peers must sync.
     Missed,
     /// A request was answered; `true` when the peer has it on disk.
@@ -205,9 +205,11 @@ impl Protocol for Push {
                 self.peers.retain(|id, _| ids.contains(id));
                 self.choose(ids);
             }
-            PushEvent::Change(change) => {
+            PushEvent::Changes(changes) => {
                 for peer in self.peers.values_mut() {
-                    peer.gather(now, change.clone());
+                    changes
+                        .iter()
+                        .for_each(|change| peer.gather(now, change.clone()));
                     self.counters.overflows += u64::from(peer.shrink(self.limits));
                 }
             }

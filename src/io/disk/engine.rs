@@ -50,7 +50,10 @@ enum Mode {
 pub(super) struct Shared {
     // Before the medium, so that the database is closed before the directory's lock is released.
     engine: ArcSwapOption<Engine>,
+    /// Held only to look and to set: whoever asks for the state must not wait for a recovery.
     state: Mutex<DiskState>,
+    /// Held while an engine is replaced.
+    recovery: Mutex<()>,
     cache: usize,
     pub(super) medium: Arc<dyn Medium>,
 }
@@ -100,6 +103,7 @@ impl Shared {
         Ok(Self {
             engine: ArcSwapOption::from_pointee(engine),
             state: Mutex::new(DiskState::Ok),
+            recovery: Mutex::default(),
             cache,
             medium,
         })
@@ -112,25 +116,29 @@ impl Shared {
 
     /// An engine to write with: the one in use, or a fresh one if that is frozen for want of space.
     pub(super) fn live_engine(&self) -> Result<Arc<Engine>, DiskError> {
+        let recovery = self.recovery.lock();
+        if let DiskState::Fenced(why) = self.state() {
+            return Err(DiskError::Fenced(why));
+        }
+        let mut engine = self.engine()?;
+        if engine.mode == Mode::Frozen {
+            let live = open(self.medium.as_ref(), self.cache, Mode::Live);
+            engine = Arc::new(live.inspect_err(|error| self.note(error))?);
+            self.engine.store(Some(engine.clone()));
+        }
+        drop(recovery);
+        Ok(engine)
+    }
+
+    /// Notes an error of the disk: full for now, or fenced for good.
+    fn note(&self, error: &DiskError) {
+        if matches!(error, DiskError::Full) {
+            return self.set_full(true);
+        }
         let mut state = self.state.lock();
-        if let DiskState::Fenced(why) = &*state {
-            return Err(DiskError::Fenced(why.clone()));
-        }
-        let engine = self.engine()?;
-        if engine.mode == Mode::Live {
-            return Ok(engine);
-        }
-        match open(self.medium.as_ref(), self.cache, Mode::Live) {
-            Ok(engine) => {
-                let engine = Arc::new(engine);
-                self.engine.store(Some(engine.clone()));
-                Ok(engine)
-            }
-            Err(DiskError::Full) => Err(DiskError::Full),
-            Err(error) => {
-                *state = DiskState::Fenced(error.to_string().into());
-                Err(error)
-            }
+        if !matches!(*state, DiskState::Fenced(_)) {
+            tracing::error!(%error, "the disk failed: writes are fenced until a restart");
+            *state = DiskState::Fenced(error.to_string().into());
         }
     }
 
@@ -172,7 +180,10 @@ impl Shared {
         work: impl FnOnce(&Database) -> Result<T, Failure>,
     ) -> Result<T, DiskError> {
         let engine = self.live_engine()?;
-        guarded(|| work(&engine.db)).map_err(|failure| self.judge(&engine, what, failure))
+        let done =
+            guarded(|| work(&engine.db)).map_err(|failure| self.judge(&engine, what, failure))?;
+        engine.faults.forgive();
+        Ok(done)
     }
 
     /// Says what a failure of `engine` means, and puts another engine in its place if it stopped.
@@ -187,26 +198,17 @@ impl Shared {
 
     /// Puts a fresh engine in the place of one that stopped; the first to come does it.
     fn replace(&self, stopped: &Arc<Engine>, error: &DiskError) {
-        let mut state = self.state.lock();
+        let recovery = self.recovery.lock();
         let in_use = self.engine.load_full();
         if !in_use.is_some_and(|engine| Arc::ptr_eq(&engine, stopped)) {
             return;
         }
+        self.note(error);
         let full = matches!(error, DiskError::Full);
-        if !matches!(*state, DiskState::Fenced(_)) {
-            *state = if full {
-                DiskState::Full
-            } else {
-                tracing::error!(%error, "the disk failed: writes are fenced until a restart");
-                DiskState::Fenced(error.to_string().into())
-            };
-        }
         if stopped.mode == Mode::Frozen {
             return;
         }
-        if !full {
-            stopped.faults.condemn();
-        }
+        stopped.faults.stop();
         let medium = self.medium.as_ref();
         let live = full.then(|| open(medium, self.cache, Mode::Live));
         let fresh = match live {
@@ -217,6 +219,7 @@ impl Shared {
             Ok(engine) => self.engine.store(Some(Arc::new(engine))),
             Err(error) => tracing::error!(%error, "older versions cannot be read any more"),
         }
+        drop(recovery);
     }
 
     /// Closes the database, as soon as the last reader is done: a clean close makes the next

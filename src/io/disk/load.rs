@@ -26,7 +26,7 @@ pub struct Loaded {
     pub generation: u64,
     /// Starts of the daemon on this directory, this one included.
     pub boots: u64,
-    /// Whether the database was made just now.
+    /// Whether the database is new: made just now, or nothing was ever written to it.
     pub created: bool,
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use redb::StorageBackend;
@@ -51,26 +52,38 @@ pub(super) enum Fault {
 
 /// What went wrong with a backend so far, shared between it and who judges.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Mutex<Option<Fault>>);
+pub(super) struct Faults {
+    gravest: Mutex<Option<Fault>>,
+    stopped: AtomicBool,
+}
 
 impl Faults {
     /// The gravest thing that happened.
     pub(super) fn seen(&self) -> Option<Fault> {
-        self.0.lock().clone()
+        self.gravest.lock().clone()
     }
 
-    /// Stops all writing from here on.
-    pub(super) fn condemn(&self) {
-        self.note("an earlier error", &io::Error::other("given up"), false);
+    /// Lets nothing more through: an engine that was replaced must not write when it is dropped.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
     }
 
-    fn is_broken(&self) -> bool {
-        matches!(*self.0.lock(), Some(Fault::Broken(_)))
+    /// A commit went through: that an earlier page found no space no longer matters.
+    pub(super) fn forgive(&self) {
+        let mut gravest = self.gravest.lock();
+        if matches!(*gravest, Some(Fault::Full)) {
+            *gravest = None;
+        }
+    }
+
+    fn lets_through(&self) -> bool {
+        let broken = matches!(*self.gravest.lock(), Some(Fault::Broken(_)));
+        !broken && !self.stopped.load(Ordering::SeqCst)
     }
 
     fn note(&self, what: &str, error: &io::Error, may_be_full: bool) {
         let full = may_be_full && is_full(error);
-        let mut seen = self.0.lock();
+        let mut seen = self.gravest.lock();
         match (&*seen, full) {
             (Some(Fault::Broken(_)), _) | (Some(Fault::Full), true) => {}
             (_, true) => *seen = Some(Fault::Full),
@@ -102,7 +115,7 @@ impl Watched {
         may_be_full: bool,
         work: impl FnOnce(&dyn StorageBackend) -> io::Result<()>,
     ) -> io::Result<()> {
-        if self.faults.is_broken() {
+        if !self.faults.lets_through() {
             return Err(io::Error::other("the disk failed before"));
         }
         work(self.inner.as_ref()).inspect_err(|error| self.faults.note(what, error, may_be_full))

@@ -95,7 +95,7 @@ impl Disk {
             identity,
             generation: state.generation,
             boots: state.boots,
-            created,
+            created: state.sequence == 0 && state.entries == 0 && state.nodes == 0,
         };
         Ok((disk, loaded))
     }

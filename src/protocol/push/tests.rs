@@ -54,7 +54,7 @@ impl Story {
     }
 
     fn write(&mut self, millis: u64, key: &str, sequence: u64) -> &mut Self {
-        self.at(millis, PushEvent::Change(change(key, sequence)))
+        self.at(millis, PushEvent::Changes(vec![change(key, sequence)]))
     }
 
     fn done(&mut self, millis: u64, taken: bool) -> &mut Self {
