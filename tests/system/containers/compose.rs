@@ -114,7 +114,14 @@ impl Project {
     }
 
     fn container(&self, service: &str) -> String {
-        self.compose(&["ps", "--quiet", service]).out
+        let project = format!("label=com.docker.compose.project={}", self.name);
+        let service = format!("label=com.docker.compose.service={service}");
+        let id = ask_docker(&["ps", "--quiet", "--filter", &project, "--filter", &service]);
+        assert!(
+            !id.is_empty() && !id.contains('\n'),
+            "one container with {service}: {id:?}"
+        );
+        id
     }
 
     fn address(&self, service: &str) -> String {

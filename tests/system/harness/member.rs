@@ -269,13 +269,16 @@ impl Member {
 
     /// Waits until it answers that it is ready.
     pub(crate) fn wait_ready(&self) {
-        let ready = |reply: &Reply| reply.status == 200;
-        until(
-            "the member is ready",
-            START,
-            || self.client.get("/readyz"),
-            ready,
-        );
+        let ask = || (self.has_ended(), self.client.get("/readyz"));
+        let settled = |(ended, reply): &(bool, Reply)| *ended || reply.status == 200;
+        let (_, reply) = until("the member is ready", START, ask, settled);
+        assert_eq!(reply.status, 200, "the member ended:\n{}", self.said());
+    }
+
+    /// Whether the process has ended; its parent, the test, has not looked yet.
+    fn has_ended(&self) -> bool {
+        let state = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        state.map_or(true, |state| state.contains(") Z "))
     }
 
     /// Waits until it believes that many members to be alive, itself included.

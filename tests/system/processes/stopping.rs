@@ -38,10 +38,7 @@ fn sigterm_under_load_ends_with_zero_in_time_and_loses_nothing() {
 fn a_clean_stop_leaves_the_readable_copy_up_to_date() {
     let (lan, cluster) = (Lan::new(), Cluster::new());
     let host = lan.host();
-    let mut member = cluster
-        .member(&host, "a")
-        .with(&["--snapshot-delay", "1h"])
-        .start();
+    let mut member = cluster.member(&host, "a").start();
     assert_eq!(
         member.client().put("/v1/store/web/colour", "blue").status,
         201
