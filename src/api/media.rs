@@ -1,6 +1,6 @@
-//! What a request's body is: its `Content-Type` and `Content-Encoding`.
+//! What a request's body is: its `Content-Type`, and whether it is the thing itself.
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 
 use super::problem::{Code, Problem};
@@ -55,8 +55,16 @@ pub(super) fn check_json(headers: &HeaderMap, also: &str) -> Result<(), Problem>
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }
 
-/// Refuses coded bodies: what is stored is what was sent, and nothing is unpacked here.
-pub(super) fn refuse_coding(headers: &HeaderMap) -> Result<(), Problem> {
+/// Refuses bodies that are not what is to be stored: coded ones (nothing is unpacked here), and
+/// parts of something larger (RFC 9110 §14.5).
+pub(super) fn is_whole(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(CONTENT_RANGE) {
+        return Err(Problem::new(
+            Code::InvalidHeader,
+            "a part of a value, with a Content-Range, is not taken",
+        )
+        .hint("send the whole value"));
+    }
     let plain = |text: &str| text.trim().is_empty() || text.trim().eq_ignore_ascii_case("identity");
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     if codings.all(|value| value.to_str().is_ok_and(plain)) {
@@ -158,15 +166,17 @@ mod tests {
     }
 
     #[test]
-    fn coded_bodies_are_refused() {
+    fn coded_bodies_and_parts_are_refused() {
         let check = |coding: &str, taken| {
             let headers = HeaderMap::from_iter([(CONTENT_ENCODING, coding.parse().unwrap())]);
-            assert_eq!(refuse_coding(&headers).is_ok(), taken, "{coding}");
+            assert_eq!(is_whole(&headers).is_ok(), taken, "{coding}");
         };
         check("identity", true);
         check("", true);
         check("gzip", false);
         check("identity, gzip", false);
-        assert!(refuse_coding(&HeaderMap::new()).is_ok());
+        assert!(is_whole(&HeaderMap::new()).is_ok());
+        let part = "bytes 0-9/100".parse().unwrap();
+        assert!(is_whole(&HeaderMap::from_iter([(CONTENT_RANGE, part)])).is_err());
     }
 }

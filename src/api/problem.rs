@@ -279,8 +279,10 @@ impl From<EditError> for Problem {
             EditError::DiskFull => Self::new(Code::DiskFull, detail)
                 .hint("deleting still works; writes go on by themselves when there is room"),
             EditError::Fenced(_) => Self::new(Code::WriteFenced, detail)
-                .outcome(Outcome::Unknown)
                 .hint("write through another member; restart this one when its disk is sound"),
+            EditError::InDoubt(_) => Self::new(Code::WriteFenced, detail)
+                .outcome(Outcome::Unknown)
+                .hint("read it from another member; restart this one when its disk is sound"),
             EditError::Overloaded => Self::new(Code::Overloaded, detail).retry_after(1),
             EditError::Stopping => Self::shutting_down(),
             EditError::Lost => Self::new(Code::Internal, detail)
@@ -327,6 +329,11 @@ mod tests {
         check(EditError::Lost, Code::Internal, Outcome::Unknown);
         check(
             EditError::Fenced("EIO".into()),
+            Code::WriteFenced,
+            Outcome::NotApplied,
+        );
+        check(
+            EditError::InDoubt("EIO".into()),
             Code::WriteFenced,
             Outcome::Unknown,
         );

@@ -114,20 +114,21 @@ pub(super) fn octets(version: &Arc<Version>) -> Bytes {
     Bytes::from_owner(Shared(version.clone()))
 }
 
+const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
 /// A time as HTTP writes it (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn date(at: WallTime) -> HeaderValue {
     let seconds = i64::try_from(at.millis() / 1000).unwrap_or(i64::MAX);
     let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let (weekday, month) = (at.weekday().to_string(), at.month().to_string());
+    let weekday = WEEKDAYS[usize::from(at.weekday().number_days_from_monday())];
+    let month = MONTHS[usize::from(u8::from(at.month())) - 1];
+    let (day, year) = (at.day(), at.year());
+    let (hour, minute, second) = at.to_hms();
     written(format_args!(
-        "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
-        weekday.get(..3).unwrap_or_default(),
-        at.day(),
-        month.get(..3).unwrap_or_default(),
-        at.year(),
-        at.hour(),
-        at.minute(),
-        at.second()
+        "{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
     ))
 }
 

@@ -241,14 +241,15 @@ impl Call<'_> {
 
     /// Takes the body, which must come as it is.
     pub(super) async fn take(&self, body: Body, purpose: Purpose) -> Result<Received, Problem> {
-        media::refuse_coding(&self.head.headers)?;
+        media::is_whole(&self.head.headers)?;
         self.api.bodies.take(body, purpose).await
     }
 
     /// Does an edit in the user's name.
     pub(super) async fn write(&self, edit: Edit, condition: Condition) -> Result<Written, Problem> {
         let author = self.user.name.clone();
-        tracing::debug!(target: "gaggle::audit", user = %author, ?edit, "write");
+        // Values are not logged: some are secrets.
+        tracing::debug!(target: "gaggle::audit", user = %author, node = %edit.node(), "write");
         let request = EditRequest {
             edit,
             author,

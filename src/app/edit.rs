@@ -147,7 +147,6 @@ pub(super) fn decide(scene: &mut Scene<'_>, request: &Request) -> Result<Decisio
             node.is_some(),
         ),
     };
-    condition.check(found, tag.as_deref())?;
     match edit {
         Edit::DeleteKey { .. } if !found => {
             return Err(if node.is_some() {
@@ -159,6 +158,8 @@ pub(super) fn decide(scene: &mut Scene<'_>, request: &Request) -> Result<Decisio
         Edit::DeleteNode { .. } if !found => return Err(EditError::NodeNotFound),
         _ => {}
     }
+    // What is not there is not there, whatever the condition (RFC 9110 §13.2.1).
+    condition.check(found, tag.as_deref())?;
     let mut writing = Writing {
         scene,
         author,

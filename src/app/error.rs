@@ -46,6 +46,10 @@ pub enum EditError {
     /// The disk failed once; nothing is acknowledged until a restart has verified the data.
     #[error("writes are fenced since the disk failed: {0}")]
     Fenced(String),
+    /// The disk failed while the write was on its way to it. Whether it was applied is unknown until
+    /// a restart has read the disk.
+    #[error("the disk failed while the write was on its way: {0}")]
+    InDoubt(String),
     /// The writer's queue is full: try again soon.
     #[error("too many writes are waiting")]
     Overloaded,

@@ -95,6 +95,12 @@ impl App {
         answer.await.map_err(|_| EditError::Lost)?
     }
 
+    /// Has the writer find out whether the disk takes writes again; the health tells. A full queue
+    /// means that it finds out anyway.
+    pub fn probe_disk(&self) {
+        self.send(Command::Probe).unwrap_or_default();
+    }
+
     fn send(&self, command: Command) -> Result<(), EditError> {
         if self.health.is_stopping() {
             return Err(EditError::Stopping);

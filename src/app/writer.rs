@@ -92,6 +92,8 @@ pub enum Command {
         /// Where the answer goes: how many were new.
         reply: oneshot::Sender<Result<usize, EditError>>,
     },
+    /// Find out whether the disk takes writes again.
+    Probe,
 }
 
 impl Command {
@@ -103,6 +105,7 @@ impl Command {
                 .map(|(_, value)| value.octets.len())
                 .sum(),
             Self::Merge { changes, .. } => changes.iter().map(Change::size).sum(),
+            Self::Probe => 0,
         }
     }
 
@@ -114,6 +117,7 @@ impl Command {
         match self {
             Self::Edit { reply, .. } => drop(reply.send(Err(error))),
             Self::Merge { reply, .. } => drop(reply.send(Err(error))),
+            Self::Probe => {}
         }
     }
 }
@@ -144,6 +148,7 @@ pub struct Writer {
 enum Outcome {
     Edit(Written),
     Merge(usize),
+    Probed,
 }
 
 /// A batch that is being decided.
@@ -154,6 +159,18 @@ struct Working<'a> {
     rows: Vec<Row>,
 }
 
+/// Ends the process if it is dropped by a panic.
+struct EndWithFault;
+
+impl Drop for EndWithFault {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the writer met a fault of this program; the process ends");
+            std::process::abort();
+        }
+    }
+}
+
 impl Writer {
     /// A writer that takes its commands from `queue`.
     pub fn new(parts: WriterParts, queue: mpsc::Receiver<Command>) -> Self {
@@ -161,7 +178,11 @@ impl Writer {
     }
 
     /// Works until the queue is closed and empty; then gives the disk back.
+    ///
+    /// A fault of the writer itself ends the process: what is acknowledged is on disk, and nobody
+    /// else could take writes.
     pub fn run(mut self) -> Disk {
+        let _end = EndWithFault;
         while let Some(first) = self.queue.blocking_recv() {
             let commands = self.gather(first);
             self.commit(commands);
@@ -245,7 +266,10 @@ impl Writer {
             applied,
             ..
         } = working;
-        if applied.is_empty() {
+        let probes = commands
+            .iter()
+            .any(|command| matches!(command, Command::Probe));
+        if applied.is_empty() && !probes {
             return Ok(with_revision(outcomes, published.view().revision));
         }
         let (time, sequence) = clock.position();
@@ -294,6 +318,7 @@ impl Working<'_> {
                 }
                 Ok(Ok(Outcome::Merge(new)))
             }
+            Command::Probe => Ok(Ok(Outcome::Probed)),
         }
     }
 
@@ -371,7 +396,12 @@ fn answer(commands: Vec<Command>, outcomes: Vec<Result<Outcome, EditError>>) {
 fn refuse_all(commands: Vec<Command>, error: &DiskError) {
     let error = match error {
         DiskError::Full => EditError::DiskFull,
-        other => EditError::Fenced(other.to_string()),
+        DiskError::Fenced(_)
+        | DiskError::Closed
+        | DiskError::Format { .. }
+        | DiskError::OtherCluster { .. }
+        | DiskError::Directory(_) => EditError::Fenced(error.to_string()),
+        DiskError::Io { .. } | DiskError::Corrupt { .. } => EditError::InDoubt(error.to_string()),
     };
     commands
         .into_iter()

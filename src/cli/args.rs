@@ -13,8 +13,9 @@ use crate::config::settings::SETTINGS;
 use crate::config::{Flags, Kind, Setting};
 
 /// Commands that later versions have: never taken for a cluster's id.
-const LATER: [&str; 18] = [
+const LATER: [&str; 19] = [
     "edit",
+    "spawn",
     "watch",
     "history",
     "diff",

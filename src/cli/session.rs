@@ -15,12 +15,16 @@ use zeroize::Zeroizing;
 use super::ca;
 use super::exit::{Exit, Failure};
 use crate::config::ClientConfig;
+use crate::io::clock::mono;
 use crate::io::http_client::{ApiAnswer, ApiClient, ApiError, ApiOptions, ApiRequest, Credentials};
 use crate::io::tls::Trust;
 use crate::model::{KeyName, NodeName};
+use crate::protocol::Mono;
 
-/// The longest time for TCP and TLS to one address.
+/// The longest time for TCP and TLS to one address; less if several servers share the time.
 const CONNECT: Duration = Duration::from_secs(3);
+/// A client ends its request by itself when the time is over, and knows best what became of it.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// What may not stand for itself in a path.
 const IN_PATH: &AsciiSet = &CONTROLS
@@ -54,6 +58,8 @@ pub(super) fn key_path(node: &NodeName, key: &KeyName) -> String {
 /// Servers to ask, in order.
 pub(super) struct Session {
     clients: Vec<ApiClient>,
+    /// For all servers together.
+    limit: Duration,
     has_password: bool,
 }
 
@@ -66,9 +72,12 @@ impl Session {
             user: config.user.clone(),
             password: Zeroizing::new(password.reveal().to_owned()),
         });
+        let share = u32::try_from(config.servers.len())
+            .unwrap_or(u32::MAX)
+            .max(1);
         let options = ApiOptions {
             credentials,
-            connect: CONNECT.min(config.timeout),
+            connect: CONNECT.min(config.timeout / share),
             limit: config.timeout,
             ..ApiOptions::default()
         };
@@ -80,6 +89,7 @@ impl Session {
             .map_err(failure)?;
         Ok(Self {
             clients,
+            limit: config.timeout,
             has_password: config.password.is_some(),
         })
     }
@@ -87,8 +97,9 @@ impl Session {
     /// Sends a request; gives an answer that reports success (or `304 Not Modified`).
     pub(super) async fn send(&self, request: ApiRequest) -> Result<ApiAnswer, Failure> {
         let mut failed = Vec::new();
+        let end = mono().plus(self.limit);
         for client in &self.clients {
-            match client.request(request.clone()).await {
+            match self.request(client, &request, end).await {
                 Ok(answer) if answer.status.is_success() => return Ok(answer),
                 Ok(answer) => {
                     let failure = self.problem(&client.url(), &answer);
@@ -109,11 +120,29 @@ impl Session {
         Err(all_failed(failed))
     }
 
+    /// One request to one server, ended when the time of all is over.
+    async fn request(
+        &self,
+        client: &ApiClient,
+        request: &ApiRequest,
+        end: Mono,
+    ) -> Result<ApiAnswer, ApiError> {
+        let left = end.since(mono()) + GRACE;
+        let asked = tokio::time::timeout(left, client.request(request.clone()));
+        asked.await.unwrap_or_else(|_elapsed| {
+            Err(ApiError::TimedOut {
+                url: client.url(),
+                after: self.limit,
+            })
+        })
+    }
+
     /// Sends a request to the first server that answers; gives whatever it answers.
     pub(super) async fn ask_first(&self, request: ApiRequest) -> Result<ApiAnswer, Failure> {
         let mut failed = Vec::new();
+        let end = mono().plus(self.limit);
         for client in &self.clients {
-            match client.request(request.clone()).await {
+            match self.request(client, &request, end).await {
                 Ok(answer) => return Ok(answer),
                 Err(why) => failed.push(failure(why)),
             }
@@ -277,6 +306,19 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(exit_of(status, code), exit, "{code}");
         }
+    }
+
+    #[test]
+    fn no_answer_in_time_and_nobody_there_have_different_exit_codes() {
+        let url = || "https://a:1".to_owned();
+        let after = Duration::from_secs(1);
+        let late = failure(ApiError::TimedOut { url: url(), after });
+        assert_eq!(late.exit, Exit::TimeOut);
+        assert!(late.to_string().contains("unknown"), "{late}");
+        let tried = "refused".to_owned();
+        let nobody = failure(ApiError::NobodyAnswers { url: url(), tried });
+        assert_eq!(nobody.exit, Exit::Error);
+        assert!(nobody.to_string().contains("gaggle serve"), "{nobody}");
     }
 
     #[test]

@@ -280,3 +280,25 @@ fn timeouts(c: &mut Checker<'_>) -> Timeouts {
         peer: c.duration(&s::PEER_TIMEOUT),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Flags;
+
+    #[test]
+    fn a_certificate_in_the_usual_place_is_taken_if_its_key_is_there_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let layers = Layers::new(Flags::new(), &|_| None).unwrap();
+        let mut c = Checker::new(&layers);
+        let folders = [Path::new("/nowhere"), dir.path()];
+        std::fs::write(dir.path().join("tls.crt"), "").unwrap();
+        assert_eq!(certificate_beside(&mut c, &folders), None);
+        std::fs::write(dir.path().join("tls.key"), "").unwrap();
+        let found = certificate_beside(&mut c, &folders).unwrap();
+        assert_eq!(found.certificate, dir.path().join("tls.crt"));
+        let in_force = c.finish().unwrap();
+        let source = Source::Found(dir.path().to_owned());
+        assert!(in_force.len() == 2 && in_force.iter().all(|item| item.source == source));
+    }
+}

@@ -188,7 +188,8 @@ impl Parts<'_> {
         };
         let (contacts, exchange) = contact::start(contact).await?;
         let peers = Peers::new(client, config.timeouts.peer);
-        let replication = replication::start(app, &peers, contacts.table.clone(), back);
+        let replication =
+            replication::start(app, &peers, contacts.table.clone(), config.fanout, back);
         let (serving, counters) = serving::serving(config, certificates, &groups.front);
         let metrics = metrics::registry(&contacts.table, &replication, &peers, &counters);
         let directory = Directory {
@@ -205,6 +206,7 @@ impl Parts<'_> {
         let router = peer::router(door).fallback_service(api);
         groups.front.spawn(serve(listener, serving, router));
         back.spawn_until_stop((*certificates).clone().keep());
+        back.spawn_until_stop(store::keep_disk(app.clone()));
         back.spawn(snapshot::keep(
             app.clone(),
             store.file.clone(),

@@ -109,8 +109,10 @@ impl Driver {
             };
             let Some(last) = changes.last() else { return };
             self.since = last.revision;
-            for applied in changes.iter().filter(|applied| applied.from.is_none()) {
-                self.event(PushEvent::Change(applied.change.clone()));
+            let own = changes.iter().filter(|applied| applied.from.is_none());
+            let own: Vec<_> = own.map(|applied| applied.change.clone()).collect();
+            if !own.is_empty() {
+                self.event(PushEvent::Changes(own));
             }
         }
     }

@@ -47,12 +47,19 @@ pub(super) fn start(
     app: &App,
     peers: &Peers,
     table: watch::Receiver<Arc<MemberTable>>,
+    fanout: usize,
     tasks: &Tasks,
 ) -> Replication {
     let (alive_out, alive) = watch::channel(Arc::default());
     let (roots_out, roots) = watch::channel(Arc::default());
     let (wanted_out, wanted) = mpsc::channel(64);
-    let push = Arc::new(Mutex::new(Push::new(PushLimits::default(), random::seed())));
+    let push = Arc::new(Mutex::new(Push::new(
+        PushLimits {
+            fanout,
+            ..PushLimits::default()
+        },
+        random::seed(),
+    )));
     let counters = Arc::new(SyncCounters::default());
     tasks.spawn_until_stop(tell(table, alive_out, roots_out));
     tasks.spawn(push::run(PushParts {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::app::{App, Health, Limits, Published, Writer, WriterParts};
 use crate::config::Config;
-use crate::io::disk::{DataDir, Disk, Identity, Opening};
+use crate::io::disk::{DataDir, Disk, DiskState, Identity, Opening};
 use crate::io::snapshot::SnapshotFile;
 use crate::io::tasks::Tasks;
 use crate::io::{clock, random};
@@ -19,6 +20,8 @@ use super::import::SharedFile;
 
 /// How many commands may wait for the writer; more are refused as overload.
 const QUEUE: usize = 4096;
+/// How often a full disk is tried.
+const PROBE: Duration = Duration::from_secs(1);
 /// Memory for pages of the database.
 const CACHE_BYTES: usize = 64 << 20;
 
@@ -38,6 +41,17 @@ pub(super) struct OpenStore {
     pub(super) file: SharedFile,
     /// The writer; it ends when the last handle is gone, and closes the database.
     pub(super) writer: JoinHandle<()>,
+}
+
+/// Has a disk that was full tried again and again, so that the member is ready by itself when there
+/// is room.
+pub(super) async fn keep_disk(app: App) {
+    loop {
+        tokio::time::sleep(PROBE).await;
+        if app.disk().state() == DiskState::Full {
+            app.probe_disk();
+        }
+    }
 }
 
 /// Locks the data directory, loads the database and starts the writer.

@@ -28,6 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const AGAIN: Duration = Duration::from_secs(10);
 /// How soon a seed is looked at again that has become a live member, or is ourselves.
 const SETTLED: Duration = Duration::from_mins(5);
+/// The least time between two dials of one address for news of its member's death.
+const SPACING: Duration = Duration::from_secs(2);
 /// How often a hint is tried.
 const HINT_TRIES: u32 = 6;
 
@@ -99,6 +101,7 @@ struct Entry {
     member: Option<MemberId>,
     failures: u32,
     next: Mono,
+    last: Option<Mono>,
     under_way: bool,
 }
 
@@ -150,8 +153,9 @@ impl Dialer {
         }
         let of_it = |entry: &&mut Entry| entry.member == Some(member);
         for entry in self.entries.values_mut().filter(of_it) {
-            if entry.next > now.plus(AGAIN) && entry.failures == 0 {
-                entry.next = now;
+            if entry.failures == 0 {
+                let free = entry.last.map_or(now, |last| last.plus(SPACING));
+                entry.next = entry.next.min(now.max(free));
             }
         }
     }
@@ -171,6 +175,7 @@ impl Dialer {
             member,
             failures: 0,
             next,
+            last: None,
             under_way: false,
         };
         self.entries.insert(address, entry);
@@ -250,6 +255,7 @@ impl Protocol for Dialer {
                 continue;
             }
             entry.under_way = true;
+            entry.last = Some(now);
             self.under_way += 1;
             out.push(Effect::Dial {
                 address: *address,

@@ -35,6 +35,8 @@ pub struct PushLimits {
     pub changes: usize,
     /// The most bytes of changes.
     pub bytes: usize,
+    /// To how many peers changes are sent directly (`--fanout`); the others find out by digest.
+    pub fanout: usize,
 }
 
 impl Default for PushLimits {
@@ -42,6 +44,7 @@ impl Default for PushLimits {
         Self {
             changes: 16_384,
             bytes: 32 << 20,
+            fanout: 8,
         }
     }
 }
@@ -49,10 +52,10 @@ impl Default for PushLimits {
 /// What happens to the push.
 #[derive(Clone, Debug)]
 pub enum PushEvent {
-    /// These peers are to get changes from now on; others are forgotten.
+    /// These peers are alive; others are forgotten. Up to the fan-out of them get changes directly.
     Peers(Vec<MemberId>),
-    /// A client wrote this here.
-    Change(Change),
+    /// Clients wrote this here. What was committed together goes out together.
+    Changes(Vec<Change>),
     /// Changes were missed: all peers must sync.
     Missed,
     /// A request was answered; `true` when the peer has it on disk.
@@ -147,6 +150,15 @@ impl Push {
         self.counters
     }
 
+    /// Fills up to the fan-out with peers chosen at random; those chosen before stay.
+    fn choose(&mut self, mut ids: Vec<MemberId>) {
+        ids.retain(|id| !self.peers.contains_key(id));
+        while self.peers.len() < self.limits.fanout && !ids.is_empty() {
+            let one = ids.swap_remove(self.random.random_range(0..ids.len()));
+            self.peers.insert(one, Peer::default());
+        }
+    }
+
     fn done(&mut self, now: Mono, id: MemberId, taken: bool, out: &mut Vec<PushEffect>) {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
@@ -191,13 +203,13 @@ impl Protocol for Push {
         match event {
             PushEvent::Peers(ids) => {
                 self.peers.retain(|id, _| ids.contains(id));
-                for id in ids {
-                    self.peers.entry(id).or_default();
-                }
+                self.choose(ids);
             }
-            PushEvent::Change(change) => {
+            PushEvent::Changes(changes) => {
                 for peer in self.peers.values_mut() {
-                    peer.gather(now, change.clone());
+                    changes
+                        .iter()
+                        .for_each(|change| peer.gather(now, change.clone()));
                     self.counters.overflows += u64::from(peer.shrink(self.limits));
                 }
             }

@@ -4,12 +4,13 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use gaggle::io::clock::mono;
 use tempfile::TempDir;
 
 /// How long anything may take on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The program, without any variable of ours that this test run may have.
 pub(crate) fn program() -> Command {
@@ -80,12 +81,12 @@ pub(crate) fn run<const N: usize>(args: [&str; N]) -> Ran {
 /// Waits until `what` gives something.
 #[track_caller]
 pub(crate) fn wait_for<T>(name: &str, mut what: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
+    let start = mono();
     loop {
         if let Some(found) = what() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain for {name}");
+        assert!(mono().since(start) < PATIENCE, "waited in vain for {name}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

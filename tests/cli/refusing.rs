@@ -89,3 +89,15 @@ fn a_port_in_use_is_refused_in_words() {
     );
     assert!(ran.stderr.contains("--listen"), "{ran:?}");
 }
+
+#[test]
+fn a_server_that_says_nothing_is_given_up_in_time_and_the_next_one_asked() {
+    let member = Member::start();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("https://{}", silent.local_addr().unwrap());
+    let ran = member.run(["ls", "--server", &silent, "--timeout", "300ms"]);
+    ran.failed(1, "no connection within");
+    let servers = format!("{silent},{}", member.url());
+    let ran = member.run(["ls", "--server", &servers, "--timeout", "8s"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+}

@@ -22,8 +22,8 @@ fn on_terminal(member: &Member, line: &str, typed: &str) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .expect("script runs");
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(typed.as_bytes()).unwrap();
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    stdin.write_all(typed.as_bytes()).expect("script reads");
     let output = child.wait_with_output();
     drop(stdin);
     Ran::of(output.expect("script ends"))

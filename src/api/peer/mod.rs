@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use http::StatusCode;
 use http_body_util::{BodyExt, Limited};
 
-use crate::app::{App, DiskHistory, EditError};
+use crate::app::{App, DiskHistory};
 use crate::io::serve::Connection;
 use crate::io::tasks::Tasks;
 use crate::model::MemberId;
@@ -107,7 +107,10 @@ async fn look_up(parts: &PeerParts, ask: Ask) -> Result<Reply, Problem> {
         .await;
     match reply {
         Some(Ok(Some(reply))) => Ok(reply),
-        Some(Err(error)) => Err(EditError::Fenced(error.to_string()).into()),
+        Some(Err(error)) => {
+            tracing::error!(%error, "the history cannot be read");
+            Err(Problem::internal())
+        }
         Some(Ok(None)) | None => Err(Problem::internal()),
     }
 }

@@ -21,6 +21,8 @@ use crate::model::{KeyName, Node, NodeName, Value, WallTime};
 
 /// The number of keys from which on a node's tag is computed on a thread that may block.
 const LARGE: usize = 4096;
+/// The number of bytes from which on a body is read on a thread that may block.
+const LARGE_BODY: usize = 256 * 1024;
 /// The media type of a merge patch (RFC 7396).
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
@@ -126,7 +128,11 @@ async fn write(
     let condition = conditions::for_write(&call.head.headers)?;
     media::check_json(&call.head.headers, MERGE_PATCH)?;
     let received = call.take(body, Purpose::Document).await?;
-    let given = members(&received.octets)?;
+    let octets = received.octets.clone();
+    let given = match octets.len() {
+        0..LARGE_BODY => members(&octets)?,
+        _ => call.blocking(move || members(&octets)).await??,
+    };
     let edit = edit(&call.view(), &node, given)?;
     let written = call.write(edit, condition).await?;
     Ok(done(call, &written, None))

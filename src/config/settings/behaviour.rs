@@ -25,8 +25,8 @@ pub static FANOUT: Setting = Setting {
     kind: Kind::Number(1..=64),
     section: Section::Behaviour,
     of: Use::Member,
-    help: "To how many members a change is sent directly; in larger clusters each of them passes \
-           it on to as many.",
+    help: "To how many members a change is sent directly; in larger clusters the others find it a \
+           moment later by comparing digests.",
     example: "8",
 };
 

@@ -246,6 +246,7 @@ impl Driver {
     }
 
     async fn look_at_interfaces(&mut self) {
+        self.membership.set_overflow(self.sockets.overflow());
         let chosen = match interfaces(&self.config.interfaces) {
             Ok(chosen) => chosen,
             Err(error) => return tracing::warn!("cannot list the network interfaces: {error}"),

@@ -1,3 +1,5 @@
+//! What a sealed datagram promises, and what becomes of everything else.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -222,14 +224,18 @@ fn the_number_of_remembered_boots_is_bounded() {
 
 proptest! {
     #[test]
-    fn garbage_never_panics_and_is_never_accepted(bytes in prop::collection::vec(any::<u8>(), 0..1_400)) {
+    fn garbage_never_panics_and_is_never_accepted(
+        bytes in prop::collection::vec(any::<u8>(), 0..1_400)
+    ) {
         prop_assert_eq!(opener(&[1, 2]).open(NOW, &bytes), Opening::Dropped);
         let marked = [&MAGIC[..], &[VERSION], &bytes].concat();
         prop_assert_eq!(opener(&[1, 2]).open(NOW, &marked), Opening::Dropped);
     }
 
     #[test]
-    fn a_cut_or_flipped_datagram_is_never_accepted(cut in 0usize..80, flip in 0usize..80, bit in 0u8..8) {
+    fn a_cut_or_flipped_datagram_is_never_accepted(
+        cut in 0usize..80, flip in 0usize..80, bit in 0u8..8
+    ) {
         let datagram = sealer(1, 2).seal(stamp(NOW.millis()), Kind::Swim, b"payload").unwrap();
         let cut = &datagram[..cut.min(datagram.len() - 1)];
         prop_assert_eq!(opener(&[1]).open(NOW, cut), Opening::Dropped);

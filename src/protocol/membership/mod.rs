@@ -22,7 +22,9 @@
 mod datagrams;
 mod exchange;
 mod identity;
+mod news;
 mod rivals;
+mod standing;
 mod state;
 mod swim;
 mod table;
@@ -34,15 +36,13 @@ mod simulation;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use self::rivals::{Finding, Rivals, Sign};
+use self::rivals::{Rivals, Sign};
 use self::swim::{Output, Swim};
 use self::track::Record;
 use super::beacon::{self, Beacon, jittered};
@@ -52,6 +52,7 @@ use super::{Mono, Protocol};
 use crate::model::{ClusterId, MemberId, WallTime};
 
 pub use identity::{Generation, Identity, LABEL_LIMIT, Label};
+pub use news::{Alarm, Effect, Event};
 pub use state::{STATE_LIMIT, StateError};
 pub use table::{Counts, HeardRoot, MemberRow, MemberState, MemberTable};
 
@@ -94,98 +95,6 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a membership needs at least one datagram key")]
 pub struct NoKey;
-
-/// What may happen to a membership.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A datagram arrived.
-    Datagram {
-        /// From where.
-        from: SocketAddr,
-        /// The bytes, nothing of them believed yet.
-        bytes: Bytes,
-    },
-    /// The addresses that `--discover static:` stands for now.
-    Seeds(Vec<SocketAddr>),
-    /// An exchange that was asked for has ended.
-    Exchanged {
-        /// With whom.
-        target: SocketAddr,
-        /// The answer; `None` if it failed.
-        answer: Option<Bytes>,
-    },
-    /// The digest root of our store is now this.
-    Root(u128),
-    /// We are reachable elsewhere.
-    Moved {
-        /// Where we receive datagrams.
-        udp: SocketAddr,
-        /// Where we answer over HTTPS.
-        https: SocketAddr,
-    },
-    /// Say goodbye. Afterwards nothing more comes out, see [`Membership::is_over`].
-    Leave,
-}
-
-/// What a membership wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Remember on disk that this generation was used.
-    Persist(Generation),
-    /// Send a datagram to one member.
-    Send {
-        /// Where to.
-        to: SocketAddr,
-        /// The sealed bytes.
-        datagram: Bytes,
-    },
-    /// Send a datagram to the group on every interface.
-    Multicast(Bytes),
-    /// Exchange state over HTTPS; ends with [`Event::Exchanged`].
-    Exchange {
-        /// With whom.
-        target: SocketAddr,
-        /// Who should answer; `None`: any member of the cluster.
-        expected: Option<MemberId>,
-        /// Our state.
-        body: Bytes,
-    },
-    /// The table has changed.
-    Publish(Arc<MemberTable>),
-    /// Another process is alive under our member id.
-    Alarm(Alarm),
-}
-
-/// Another process is alive under our member id: a cloned data directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Alarm {
-    /// We were here first and go on; the other one is refused.
-    #[error(
-        "another process at {theirs} runs under our member id {member} ({ours} is us): its data \
-         directory is a copy of ours; it started later and is refused"
-    )]
-    Duplicate {
-        /// The id that both have.
-        member: MemberId,
-        /// Where we are.
-        ours: SocketAddr,
-        /// Where the other is.
-        theirs: SocketAddr,
-    },
-    /// The other was here first: we must stop.
-    #[error(
-        "the process at {theirs} already runs under this member id {member} ({ours} is us): this \
-         data directory is a copy of its; remove the copy's identity or start with an empty one"
-    )]
-    RefusedAsDuplicate {
-        /// The id that both have.
-        member: MemberId,
-        /// Where we are.
-        ours: SocketAddr,
-        /// Where the other is.
-        theirs: SocketAddr,
-    },
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -281,6 +190,11 @@ impl Membership {
         self.clock = (now, wall);
     }
 
+    /// Tells how many datagrams were dropped before they came to us, for the counts.
+    pub const fn set_overflow(&mut self, overflow: u64) {
+        self.counts.overflow = overflow;
+    }
+
     /// The table as last published.
     pub fn table(&self) -> Arc<MemberTable> {
         Arc::clone(&self.table)
@@ -334,108 +248,6 @@ impl Membership {
 
     fn look_at(&mut self, at: Mono) {
         self.due.look = Some(self.due.look.map_or(at, |due| due.min(at)));
-    }
-
-    fn rejoin(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        if self.rivals.yields(now) {
-            self.due.rejoin = Some(now.plus(REJOIN_SPACING));
-            return;
-        }
-        self.counts.rejoins += 1;
-        self.rejoined = Some(now);
-        let me = self.me.renewed(self.next_generation(now));
-        self.become_identity(now, me, out);
-    }
-
-    /// Greater than all that the others can know of us.
-    fn next_generation(&self, now: Mono) -> Generation {
-        let seen = self.swim.find(self.me.member);
-        let seen = seen.map_or(Generation::default(), |own| own.id().generation.next());
-        let clock = Generation::new(self.wall(now).millis());
-        self.me.generation.next().max(seen).max(clock)
-    }
-
-    fn become_identity(&mut self, now: Mono, me: Identity, out: &mut Vec<Effect>) {
-        out.push(Effect::Persist(me.generation));
-        self.me = me.clone();
-        let mut outputs = vec![];
-        self.swim.become_identity(now, me, &mut outputs);
-        self.perform(now, outputs, out);
-        self.changed(now);
-    }
-
-    fn changed(&mut self, now: Mono) {
-        let changed = beacon::Event::Changed;
-        self.beacon.on_event(now, changed, &mut vec![]);
-        self.look_at(now);
-    }
-
-    fn moved(&mut self, now: Mono, udp: SocketAddr, https: SocketAddr, out: &mut Vec<Effect>) {
-        if (self.me.udp, self.me.https) == (udp, https) {
-            return;
-        }
-        let mut me = self.me.renewed(self.next_generation(now));
-        me.udp = udp;
-        me.https = https;
-        self.become_identity(now, me, out);
-    }
-
-    fn found(&mut self, now: Mono, finding: Finding, out: &mut Vec<Effect>) {
-        match finding {
-            Finding::Wait => {}
-            Finding::Greet(address) => self.send_beacon_to(now, address, out),
-            Finding::Proven {
-                address,
-                we_are_later,
-            } => {
-                self.send_beacon_to(now, address, out);
-                let (member, ours, theirs) = (self.me.member, self.me.https, address);
-                out.push(Effect::Alarm(if we_are_later {
-                    self.phase = Phase::Over;
-                    Alarm::RefusedAsDuplicate {
-                        member,
-                        ours,
-                        theirs,
-                    }
-                } else {
-                    Alarm::Duplicate {
-                        member,
-                        ours,
-                        theirs,
-                    }
-                }));
-            }
-        }
-    }
-
-    /// The others speak of our member id under another boot, as newer than us: go and ask there.
-    fn follow_rumour(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        let asked = self.rumour_at.is_some_and(|at| now.since(at) < TICK * 2);
-        let rumour = self.swim.find(self.me.member).map(foca::Member::id);
-        let rumour = rumour.filter(|id| !asked && id.boot != self.me.boot && !id.leaving);
-        let Some(rumour) = rumour
-            .filter(|id| id.generation > self.me.generation)
-            .cloned()
-        else {
-            return;
-        };
-        self.rumour_at = Some(now);
-        self.send_beacon_to(now, rumour.udp, out);
-        self.hint(now, rumour.https, rumour.member, Duration::ZERO);
-    }
-
-    fn hint(&mut self, now: Mono, address: SocketAddr, member: MemberId, patience: Duration) {
-        let hint = dialer::Event::Hint {
-            address,
-            member,
-            patience,
-        };
-        self.dialer.on_event(now, hint, &mut vec![]);
-    }
-
-    fn rival_sign(&mut self, now: Mono, sign: Sign, out: &mut Vec<Effect>) {
-        let finding = self.rivals.sign(now, sign);
-        self.found(now, finding, out);
     }
 
     fn tick(&mut self, now: Mono) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use foca::{
     AccumulatingRuntime, Config, Foca, Member, NoCustomBroadcast, OwnedNotification,
-    PeriodicParams, PostcardCodec, Timer,
+    PeriodicParams, PostcardCodec, State, Timer,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -143,9 +143,27 @@ impl Swim {
             let Some(Reverse(due)) = self.timers.pop() else {
                 break;
             };
+            if self.is_refuted(&due.timer) {
+                continue;
+            }
             let result = self.foca.handle_timer(due.timer, &mut self.runtime);
             self.after(now, &result, out);
         }
+    }
+
+    /// Whether a suspicion whose time is up was refuted. The engine (foca 2.0) would not declare
+    /// the member dead, but tell it so all the same, and cost it its generation.
+    fn is_refuted(&self, timer: &Timer<Identity>) -> bool {
+        let Timer::ChangeSuspectToDown {
+            member_id,
+            incarnation,
+            ..
+        } = timer
+        else {
+            return false;
+        };
+        let suspect = Member::new(member_id.clone(), *incarnation, State::Suspect);
+        !self.foca.iter_membership_state().any(|m| *m == suspect)
     }
 
     /// When the next timer is due.

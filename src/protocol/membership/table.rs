@@ -87,6 +87,8 @@ pub struct MemberRow {
 pub struct Counts {
     /// Datagrams opened, and dropped by reason.
     pub drops: Drops,
+    /// Datagrams dropped unopened, because they came faster than they could be taken.
+    pub overflow: u64,
     /// Datagrams sent to single members.
     pub sent: u64,
     /// Beacons sent to the group.

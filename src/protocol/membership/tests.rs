@@ -1,4 +1,9 @@
+//! What a cluster of memberships does: joins, crashes, cuts, clones, in simulated worlds.
+
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::simulation::{Start, World, address, id};
 use super::*;
@@ -55,6 +60,8 @@ fn nobody_is_taken_for_dead_who_is_not() {
         for node in &world.nodes {
             let dead = node.seen.iter().filter(|(_, state)| !state.is_live());
             assert_eq!(dead.count(), 0, "{:?}", node.seen);
+            let me = node.membership.me();
+            assert_eq!(me.generation, me.started, "nobody told it that it was");
         }
         assert!(world.all_see(size - 1));
     }
@@ -242,6 +249,7 @@ fn members_are_seen_over_https_where_no_datagram_gets_through() {
         world.tell(place, Event::Seeds(seeds.clone()));
     }
     world.wait(20 * SECOND, "all are seen", |world| world.all_see(2));
+    world.run(20 * SECOND);
     for _ in 0..120 {
         world.run(SECOND);
         assert!(world.all_see(2), "and stay so");

@@ -30,6 +30,8 @@ pub(super) struct Record {
     pub(super) exchanged: Option<Mono>,
     pub(super) up: Option<Mono>,
     pub(super) down: Option<Mono>,
+    /// Whether it answered over HTTPS when SWIM took it for dead, and no datagram has come since.
+    pub(super) mute: bool,
     /// Since when it is gone, as others say.
     pub(super) gone_since: Option<WallTime>,
     /// Whether the dialer knows how it is now: `Some(true)` settled, `Some(false)` dead.
@@ -38,12 +40,11 @@ pub(super) struct Record {
 
 impl Record {
     /// Whether it is alive though SWIM, for want of datagrams, says that it is down: it answered
-    /// over HTTPS lately, and either since it went down, or no datagram ever came from it.
+    /// over HTTPS lately, and since it went down, or it is known to be mute.
     fn alive_over_https(&self, now: Mono) -> bool {
         let lately = |at: Mono| now.since(at) < HTTPS_ALIVE;
-        let silent = self.heard < self.up || self.heard.is_none();
         self.exchanged
-            .is_some_and(|at| lately(at) && (silent || Some(at) > self.down))
+            .is_some_and(|at| lately(at) && (self.mute || Some(at) > self.down))
     }
 }
 
@@ -249,6 +250,7 @@ impl Membership {
         record.generation = generation;
         record.source = Some((boot, from));
         record.heard = Some(now);
+        record.mute = false;
         let differs = record.root.is_none_or(|heard| heard.root != root);
         record.root = Some(HeardRoot { root, at: now });
         if differs || record.dialer_told != Some(true) {
@@ -260,6 +262,7 @@ impl Membership {
     pub(super) fn note_exchange(&mut self, now: Mono, sender: &Identity, root: u128) {
         let record = self.records.entry(sender.member).or_default();
         record.exchanged = Some(now);
+        record.mute |= record.down > record.up && record.heard <= record.down;
         record.root = Some(HeardRoot { root, at: now });
         self.counts.exchanges += 1;
         self.look_at(now);

@@ -54,7 +54,7 @@ impl Story {
     }
 
     fn write(&mut self, millis: u64, key: &str, sequence: u64) -> &mut Self {
-        self.at(millis, PushEvent::Change(change(key, sequence)))
+        self.at(millis, PushEvent::Changes(vec![change(key, sequence)]))
     }
 
     fn done(&mut self, millis: u64, taken: bool) -> &mut Self {
@@ -141,6 +141,7 @@ fn what_gathers_for_a_silent_peer_is_bounded_and_ends_in_a_sync() {
     let limits = PushLimits {
         changes: 10,
         bytes: 1 << 20,
+        fanout: 8,
     };
     let mut story = Story::with(limits);
     for sequence in 1..1000 {
@@ -183,4 +184,26 @@ fn missed_changes_mark_every_peer_for_sync() {
         .at(1, PushEvent::Peers(vec![A, B]))
         .at(2, PushEvent::Missed);
     assert_eq!(story.out, vec![PushEffect::Sync(A), PushEffect::Sync(B)]);
+}
+
+#[test]
+fn a_change_goes_to_no_more_peers_than_the_fan_out() {
+    let mut story = Story::with(PushLimits {
+        fanout: 3,
+        ..PushLimits::default()
+    });
+    let ids = |range: std::ops::Range<u64>| range.map(MemberId::from_u64).collect::<Vec<_>>();
+    story.at(1, PushEvent::Peers(ids(2..20))).write(2, "k", 1);
+    assert_eq!(
+        story.sent(),
+        vec![vec![1]; 3],
+        "B, who was chosen before, and two others"
+    );
+    assert!(story.push.lags(ms(3)).contains_key(&B));
+    story.at(4, PushEvent::Peers(ids(3..20)));
+    assert_eq!(
+        story.push.lags(ms(5)).len(),
+        3,
+        "another takes the place of one that left"
+    );
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{Client, Cluster, Image, Said, ask_docker, scratch, seconds, until};
+use crate::harness::{Client, Cluster, Image, Said, ask_docker, run, scratch, seconds, until};
 
 /// A project of compose: this repository's file, with a network that has no way out and with the
 /// image under test. Taken down, with its volumes, when dropped.
@@ -14,6 +14,34 @@ struct Project {
     folder: tempfile::TempDir,
     cluster: Cluster,
     image: Image,
+    hearing: Hearing,
+}
+
+/// Docker lets nothing pass on an internal network that is not for an address of it, multicast
+/// included. This lets the members of one bridge hear each other's beacons, as they would on an
+/// ordinary network; still nothing leaves the bridge.
+struct Hearing {
+    bridge: String,
+}
+
+impl Hearing {
+    fn on(bridge: String) -> Self {
+        let hearing = Self { bridge };
+        hearing.rule("-I");
+        hearing
+    }
+
+    fn rule(&self, change: &str) {
+        let bridge = &self.bridge;
+        let rule = ["DOCKER-USER", "-i", bridge, "-o", bridge, "-j", "ACCEPT"];
+        run(&[&["iptables", "--wait", change], &rule[..]].concat());
+    }
+}
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        self.rule("-D");
+    }
 }
 
 impl Project {
@@ -23,14 +51,18 @@ impl Project {
             folder: scratch(),
             cluster: Cluster::new(),
             image: Image::build(),
+            hearing: Hearing::on(format!("ggt{}", std::process::id())),
         };
-        let services = |tag: &str| {
-            let one = |name| format!("  {name}:\n    image: {tag}\n    restart: \"no\"\n");
-            ["a", "b", "c"].map(one).concat()
+        let service = |name| {
+            let tag = project.image.tag();
+            let quick = "    restart: \"no\"\n    healthcheck:\n      interval: 1s\n";
+            format!("  {name}:\n    image: {tag}\n{quick}")
         };
+        let bridge = &project.hearing.bridge;
         let text = format!(
-            "services:\n{}networks:\n  gaggle:\n    internal: true\n",
-            services(project.image.tag())
+            "services:\n{}networks:\n  gaggle:\n    internal: true\n    driver_opts:\n      \
+             com.docker.network.bridge.name: {bridge}\n",
+            ["a", "b", "c"].map(service).concat(),
         );
         fs::write(project.folder.path().join("test.yml"), text).expect("a file");
         project

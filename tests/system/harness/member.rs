@@ -13,7 +13,7 @@ use super::program::{binary, command, scratch};
 use super::wait::{seconds, until, within};
 
 /// The password of every test's user.
-const PASSWORD: &str = "seven-geese-in-a-row";
+pub(crate) const PASSWORD: &str = "seven-geese-in-a-row";
 /// How long a member may take until it is ready; generous, as the tests share two cores.
 const START: Duration = Duration::from_secs(20);
 
@@ -153,17 +153,35 @@ impl Serve<'_> {
         member
     }
 
+    /// Starts the member with its output in a pipe that nobody reads and that is then closed.
+    pub(crate) fn into_pipe_that_closes(self) -> Member {
+        let mut member = self.spawn_with(|_| (Stdio::piped(), Stdio::piped()));
+        drop((member.child.stdout.take(), member.child.stderr.take()));
+        member
+    }
+
     /// Starts the member.
     pub(crate) fn spawn(self) -> Member {
+        self.spawn_with(|log| {
+            let file = fs::File::create(log).expect("a log file");
+            (
+                file.try_clone().expect("a second handle").into(),
+                file.into(),
+            )
+        })
+    }
+
+    /// Starts the member with the output and error that `outlets` makes for its log.
+    fn spawn_with(self, outlets: impl FnOnce(&Path) -> (Stdio, Stdio)) -> Member {
         let logs = self.cluster.folder.path();
         let number = fs::read_dir(logs).expect("an own directory").count();
         let log = logs.join(format!("{}-{number}.log", self.name));
-        let file = fs::File::create(&log).expect("a log file");
+        let (output, error) = outlets(&log);
         let child = self
             .command()
             .stdin(Stdio::null())
-            .stdout(file.try_clone().expect("a second handle"))
-            .stderr(file)
+            .stdout(output)
+            .stderr(error)
             .spawn()
             .expect("the binary runs");
         let client = Client::of_host(

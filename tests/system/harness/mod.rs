@@ -19,7 +19,7 @@ pub(crate) use image::{Image, Said, ask_docker, docker, try_docker};
 pub(crate) use impostor::{Impostor, certificate};
 pub(crate) use lan::{Host, Lan};
 pub(crate) use load::Load;
-pub(crate) use member::{Cluster, Ended, Member};
+pub(crate) use member::{Cluster, Ended, Member, PASSWORD};
 pub(crate) use program::{run, scratch};
 pub(crate) use wait::{seconds, until, within};
 pub(crate) use wire::{Datagram, Forger, overhear};

@@ -172,3 +172,31 @@ fn simultaneous_writes_of_one_key_end_with_one_value_everywhere() {
         "the last write of one of them, not {same}"
     );
 }
+
+#[test]
+fn a_member_that_crashed_catches_up_when_it_is_back() {
+    let (lan, cluster) = (Lan::new(), Cluster::new());
+    let hosts = lan.hosts::<3>();
+    let mut members = cluster.start_on(&hosts);
+    for n in 0..20 {
+        put(&members[2], &format!("web/key-{n}"), "before");
+    }
+    members[2].crash();
+    for n in 0..10 {
+        put(&members[0], &format!("web/key-{n}"), "meanwhile");
+    }
+    assert_eq!(
+        members[1].client().delete("/v1/store/web/key-15").status,
+        204
+    );
+    members[2] = cluster.member(&hosts[2], "c").start();
+    agree(&members);
+    let store = members[2].client().store_json();
+    assert_eq!(store["web"]["key-3"], "meanwhile");
+    assert_eq!(store["web"]["key-12"], "before");
+    assert_eq!(
+        store["web"].get("key-15"),
+        None,
+        "what was deleted meanwhile stays deleted"
+    );
+}

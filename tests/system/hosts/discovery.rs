@@ -1,6 +1,6 @@
 //! Members find each other by themselves, and only those of their own cluster.
 
-use crate::harness::{Cluster, Lan, seconds, until};
+use crate::harness::{Cluster, Lan, run, seconds, until};
 
 #[test]
 fn three_members_find_each_other_by_multicast_and_share_the_store() {
@@ -53,6 +53,26 @@ fn an_empty_member_takes_the_whole_store_from_a_full_one() {
     assert_eq!(full.client().delete("/v1/store/web/key-7").status, 204);
     let empty = cluster.member(&second, "b").start();
     agree(&[full, empty]);
+}
+
+#[test]
+fn an_empty_and_a_full_member_that_start_together_both_end_full() {
+    let (lan, cluster) = (Lan::new(), Cluster::new());
+    let hosts = lan.hosts::<2>();
+    let mut full = cluster.member(&hosts[0], "a").start();
+    for n in 0..50 {
+        assert_eq!(
+            full.client()
+                .put(&format!("/v1/store/web/key-{n}"), "value")
+                .status,
+            201
+        );
+    }
+    full.stop();
+    let members = cluster.start_on(&hosts);
+    agree(&members);
+    let store = members[1].client().store_json();
+    assert_eq!(store["web"].as_object().map(serde_json::Map::len), Some(50));
 }
 
 #[test]
@@ -147,6 +167,45 @@ fn a_goodbye_is_known_at_once_and_a_crash_within_seconds() {
     let back = cluster.member(&crasher.host().clone(), "b").start();
     back.wait_alive(2);
     a.wait_alive(2);
+}
+
+#[test]
+fn a_copied_data_directory_is_noticed_and_the_later_one_refused() {
+    let (lan, cluster) = (Lan::new(), Cluster::new());
+    let hosts = lan.hosts::<3>();
+    let mut first = cluster.member(&hosts[0], "a").start();
+    assert_eq!(
+        first.client().put("/v1/store/web/colour", "blue").status,
+        201
+    );
+    let id = first.client().get("/v1/status").json()["member"].to_string();
+    first.stop();
+    let copy = cluster.data("copy");
+    run(&[
+        "cp",
+        "-a",
+        &first.data().to_string_lossy(),
+        &copy.to_string_lossy(),
+    ]);
+    let first = cluster.member(&hosts[0], "a").start();
+    let witness = cluster.member(&hosts[1], "b").start();
+    witness.wait_alive(2);
+    let mut second = cluster.member(&hosts[2], "copy").data(&copy).spawn();
+    let status = second.wait_end(seconds(30));
+    assert!(!status.success(), "{status}");
+    let id = id.trim_matches('"');
+    for (whose, said) in [("the copy", second.said()), ("the first", first.said())] {
+        let told = said
+            .lines()
+            .any(|line| line.contains(id) && line.contains("copy of"));
+        assert!(told, "{whose} has no word of it:\n{said}");
+    }
+    witness.wait_alive(2);
+    assert_eq!(
+        first.client().put("/v1/store/web/colour", "green").status,
+        204
+    );
+    agree(&[first, witness]);
 }
 
 /// Waits until all members hold the same: equal digests and byte-equal stores.
