@@ -22,9 +22,8 @@ use crate::model::MemberId;
 use crate::protocol::envelope::{BootId, DatagramKey};
 use crate::protocol::membership::Generation;
 
-use super::DaemonError;
-use super::member::VERSION;
 use super::membership::{self, Asked, Doors, Exchange, MembershipConfig, MembershipHandle, Seed};
+use super::{DaemonError, VERSION};
 
 /// How long an exchange of states may take.
 const EXCHANGE: Duration = Duration::from_secs(5);

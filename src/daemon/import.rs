@@ -1,14 +1,11 @@
 //! Edits of `store.json` made while the daemon was down, taken at the start as new writes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use parking_lot::Mutex;
 
 use crate::app::{App, Condition, Edit, EditError, Request};
 use crate::config::Config;
 use crate::io::clock;
-use crate::io::snapshot::{self, Aside, Import, Limits, SnapshotFile, set_aside};
+use crate::io::snapshot::{self, Aside, Import, Limits, set_aside};
 use crate::model::{KeyName, NodeName, Value};
 
 use super::DaemonError;
@@ -16,9 +13,6 @@ use super::store::OpenStore;
 
 /// The author of imported edits.
 const AUTHOR: &str = "store.json";
-
-/// The readable copy, shared with the task that keeps it up to date.
-pub(super) type SharedFile = Arc<Mutex<SnapshotFile>>;
 
 /// Takes the edits; gives how many there were. A broken file is set aside if the database knows
 /// better, and fatal if it is all there is.

@@ -30,12 +30,10 @@ use super::replication::{self, Replication};
 use super::serving::{self, Certificates};
 use super::signals::{Asked, Signals};
 use super::store::{self, OpenStore};
-use super::{DaemonError, Reread, Started, import, metrics, snapshot};
+use super::{DaemonError, Reread, Started, VERSION, import, metrics, snapshot};
 
 /// How long a stop waits for peers to take what was written last.
 const LAST_PUSH: Duration = Duration::from_secs(1);
-/// The version of this program.
-pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A member that serves.
 struct Running {

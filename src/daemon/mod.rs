@@ -41,6 +41,9 @@ use crate::model::{ClusterId, MemberId};
 
 pub use error::DaemonError;
 
+/// The version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Reads the configuration again, for a reload; the text says why it cannot be taken.
 pub type Reread = Box<dyn Fn() -> Result<Config, String> + Send>;
 

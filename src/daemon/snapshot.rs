@@ -6,7 +6,7 @@ use crate::io::clock::{mono, sleep_until, wall};
 use crate::io::snapshot::SnapshotWriter;
 use crate::io::tasks::Tasks;
 
-use super::import::SharedFile;
+use super::store::SharedFile;
 
 /// Writes until the group of tasks stops, and then what is still missing.
 pub(super) async fn keep(app: App, file: SharedFile, tasks: Tasks) {

@@ -16,7 +16,6 @@ use crate::io::{clock, random};
 use crate::model::{HybridClock, MemberId};
 
 use super::DaemonError;
-use super::import::SharedFile;
 
 /// How many commands may wait for the writer; more are refused as overload.
 const QUEUE: usize = 4096;
@@ -24,6 +23,9 @@ const QUEUE: usize = 4096;
 const PROBE: Duration = Duration::from_secs(1);
 /// Memory for pages of the database.
 const CACHE_BYTES: usize = 64 << 20;
+
+/// The readable copy, shared with the task that keeps it up to date.
+pub(super) type SharedFile = Arc<Mutex<SnapshotFile>>;
 
 /// The open store.
 pub(super) struct OpenStore {

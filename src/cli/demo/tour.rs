@@ -66,11 +66,13 @@ impl Tour {
             b.map_err(session::failure)?,
             c.map_err(session::failure)?,
         ];
-        Ok(Self {
+        let tour = Self {
             password,
             ca,
             clients,
-        })
+        };
+        fs::write(tour.env(), tour.settings())?;
+        Ok(tour)
     }
 
     /// The password that was made.
@@ -107,7 +109,27 @@ impl Tour {
         for (what, line) in self.lines() {
             let _ = writeln!(text, "{what}:\n  {line}");
         }
+        let env = self.env();
+        let _ = writeln!(text, "\nor let the shell remember: . {}", env.display());
+        let _ = writeln!(text, "  gcurl $B/v1/store");
         output::text(&text)
+    }
+
+    /// The file that sets a shell up; it lies beside the certificate, in a private directory.
+    fn env(&self) -> PathBuf {
+        self.ca.with_file_name("env")
+    }
+
+    /// Variables for `gaggle` and for curl, and a short word for curl with all of them.
+    fn settings(&self) -> String {
+        let [a, b, c] = self.clients.each_ref().map(ApiClient::url);
+        let (ca, password) = (self.ca.display(), self.password.reveal());
+        format!(
+            "export A={a} B={b} C={c}\n\
+             export GAGGLE_SERVER=$A,$B,$C GAGGLE_CA_FILE='{ca}'\n\
+             export GAGGLE_USER={USER} GAGGLE_PASSWORD='{password}'\n\
+             gcurl() {{ curl -sS --cacert '{ca}' -u '{USER}:{password}' \"$@\"; }}\n"
+        )
     }
 
     /// Five lines for a shell.

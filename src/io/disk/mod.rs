@@ -6,12 +6,14 @@
 //!
 //! What can go wrong, and what then holds:
 //!
-//! | what | then |
-//! |---|---|
-//! | the disk is full | the batch is refused whole ([`DiskError::Full`]), the database stays usable, writes go on when space is back |
-//! | any other error of a write or a sync | nobody knows what is on the disk: no later batch is taken until a restart ([`DiskError::Fenced`]), reads go on |
-//! | a crash at any point | the next start finds some state that holds every acknowledged batch whole |
-//! | bytes changed behind our back | noticed at the start or when they are read ([`DiskError::Corrupt`]), never served |
+//! - The disk is full: the batch is refused whole ([`DiskError::Full`]), the database stays usable,
+//!   and writes go on when space is back.
+//! - Any other error of a write or a sync: nobody knows what is on the disk, so no later batch is
+//!   taken until a restart ([`DiskError::Fenced`]); reads go on.
+//! - A crash at any point: the next start finds some state that holds every acknowledged batch, and
+//!   every batch whole or not at all.
+//! - Bytes changed behind our back: noticed at the start or when they are read
+//!   ([`DiskError::Corrupt`]), never served.
 //!
 //! The bytes are drawn in `docs/FORMATS.md`.
 

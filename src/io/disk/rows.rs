@@ -201,3 +201,69 @@ fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), BadRow> {
         .ok_or(BadRow("a row cut short"))?;
     Ok((*first, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::samples::{names, register, version};
+
+    proptest! {
+        #[test]
+        fn rows_read_back_what_was_written(
+            head in version(), older in any::<u16>(), sum in any::<u128>(), register in register()
+        ) {
+            let (node, key) = names();
+            let (mut at, mut value) = (Vec::new(), Vec::new());
+            entry_key(&node, &key, &mut at);
+            prop_assert_eq!(split_entry_key(&at), Ok((node.as_str(), key.as_str())));
+            EntryRow::encode(&at, older, sum, &head, &mut value);
+            prop_assert_eq!(entry_sum(&value), Ok(sum));
+            let row = EntryRow { older, sum, head: head.clone() };
+            prop_assert_eq!(EntryRow::decode(&at, &value), Ok(row));
+            history_key(&node, &key, head.stamp, &mut at);
+            prop_assert!(history_range(&node, &key).contains(&at));
+            encode_older(&at, sum, &head, &mut value);
+            let stamp = head.stamp;
+            prop_assert_eq!(super::older(&at, &value), Ok(Older { stamp, hash: sum }));
+            prop_assert_eq!(decode_older(&at, &value), Ok((sum, Arc::new(head))));
+            encode_node(node.as_str().as_bytes(), &register, &mut value);
+            prop_assert_eq!(decode(NODES, node.as_str().as_bytes(), &value), Ok(register));
+        }
+
+        #[test]
+        fn a_changed_bit_a_cut_and_another_place_are_noticed(
+            head in version(), at in any::<usize>()
+        ) {
+            let mut value = Vec::new();
+            EntryRow::encode(b"web\0colour", 0, 1, &head, &mut value);
+            prop_assert!(EntryRow::decode(b"web\0color", &value).is_err());
+            prop_assert!(payload(HISTORY, b"web\0colour", &value).is_err());
+            let place = at % value.len();
+            prop_assert!(EntryRow::decode(b"web\0colour", &value[..place]).is_err());
+            value[place] ^= 1 << (at % 8);
+            prop_assert!(EntryRow::decode(b"web\0colour", &value).is_err());
+        }
+
+        #[test]
+        fn no_bytes_make_the_readers_panic(key in any::<Vec<u8>>(), value in any::<Vec<u8>>()) {
+            let _ = split_entry_key(&key);
+            let _ = entry_sum(&value);
+            let _ = EntryRow::decode(&key, &value);
+            let _ = decode_older(&key, &value);
+            let _ = super::older(&key, &value);
+            let _ = decode::<NodeRegister>(NODES, &key, &value);
+        }
+    }
+
+    #[test]
+    fn a_key_whose_name_begins_like_another_shares_no_history_with_it() {
+        let (node, key) = names();
+        let longer = format!("{key}x").parse().unwrap();
+        let stamp = Stamp::from_bytes([0xff; STAMP_BYTES]);
+        let mut at = Vec::new();
+        history_key(&node, &longer, stamp, &mut at);
+        assert!(!history_range(&node, &key).contains(&at));
+    }
+}
