@@ -20,6 +20,9 @@ pub(super) fn condition(headers: &HeaderMap) -> Result<Condition, Problem> {
     })
 }
 
+/// What the tag of a version's JSON form has behind the version's own.
+pub(super) const JSON_FORM: &str = ";json";
+
 /// The same for a write, which `If-Unmodified-Since` must not guard: two writes may fall into one
 /// of its seconds.
 pub(super) fn for_write(headers: &HeaderMap) -> Result<Condition, Problem> {
@@ -30,7 +33,29 @@ pub(super) fn for_write(headers: &HeaderMap) -> Result<Condition, Problem> {
         )
         .hint("use If-Match with the ETag"));
     }
-    condition(headers)
+    let Condition {
+        if_match,
+        if_none_match,
+    } = condition(headers)?;
+    Ok(Condition {
+        if_match: if_match.map(whatever_the_form),
+        if_none_match: if_none_match.map(whatever_the_form),
+    })
+}
+
+/// A write is guarded by the version, in whichever form it was read.
+fn whatever_the_form(tags: Tags) -> Tags {
+    match tags {
+        Tags::Any => Tags::Any,
+        Tags::OneOf(mut tags) => {
+            for tag in &mut tags {
+                if let Some(length) = tag.strip_suffix(JSON_FORM).map(str::len) {
+                    tag.truncate(length);
+                }
+            }
+            Tags::OneOf(tags)
+        }
+    }
 }
 
 /// Whether there is any condition to be read.

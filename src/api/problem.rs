@@ -283,6 +283,8 @@ impl From<EditError> for Problem {
             EditError::InDoubt(_) => Self::new(Code::WriteFenced, detail)
                 .outcome(Outcome::Unknown)
                 .hint("read it from another member; restart this one when its disk is sound"),
+            EditError::Damaged(_) => Self::new(Code::Internal, detail)
+                .hint("write it through another member; the log of this one names the file"),
             EditError::Overloaded => Self::new(Code::Overloaded, detail).retry_after(1),
             EditError::Stopping => Self::shutting_down(),
             EditError::Lost => Self::new(Code::Internal, detail)

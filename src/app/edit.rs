@@ -54,12 +54,14 @@ pub enum Edit {
         /// The node.
         node: NodeName,
     },
-    /// Sets a node's settings; it is made if it is missing.
+    /// Sets some of a node's settings; it is made, with the defaults for the rest, if it is missing.
     Configure {
         /// The node.
         node: NodeName,
-        /// All its settings.
-        settings: Settings,
+        /// What it is for; none: as it is.
+        description: Option<Arc<str>>,
+        /// How many versions of a key are kept; none: as it is.
+        history: Option<u16>,
     },
 }
 
@@ -208,8 +210,18 @@ impl Writing<'_, '_> {
                 }
             }
             Edit::DeleteNode { node } => self.register(node, NodeState::Deleted),
-            Edit::Configure { node, settings } => {
-                self.register(node, NodeState::Present(settings.clone()));
+            Edit::Configure {
+                node,
+                description,
+                history,
+            } => {
+                let old = self.scene.store.node(node.as_str()).map(Node::settings);
+                let old = old.unwrap_or_default();
+                let settings = Settings {
+                    description: description.clone().unwrap_or(old.description),
+                    history: history.unwrap_or(old.history),
+                };
+                self.register(node, NodeState::Present(settings));
             }
         }
     }

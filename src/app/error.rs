@@ -50,6 +50,9 @@ pub enum EditError {
     /// a restart has read the disk.
     #[error("the disk failed while the write was on its way: {0}")]
     InDoubt(String),
+    /// What is kept of this key on disk is damaged. Nothing was changed; other keys are as they were.
+    #[error("what is kept of this key is damaged: {0}")]
+    Damaged(String),
     /// The writer's queue is full: try again soon.
     #[error("too many writes are waiting")]
     Overloaded,

@@ -18,6 +18,7 @@ pub struct Check {
 /// What is known of the member's health. Checks are set by whoever knows.
 #[derive(Debug, Default)]
 pub struct Health {
+    leaving: AtomicBool,
     stopping: AtomicBool,
     checks: RwLock<Vec<Check>>,
 }
@@ -37,6 +38,11 @@ impl Health {
         }
     }
 
+    /// From now on the member is not ready: clients should go elsewhere. What comes is still done.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
     /// From now on nothing new is taken.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
@@ -50,7 +56,7 @@ impl Health {
     /// All checks, `stopping` among them.
     pub fn checks(&self) -> Vec<Check> {
         let mut checks = self.checks.read().clone();
-        let stopping = self.is_stopping();
+        let stopping = self.is_stopping() || self.leaving.load(Ordering::Acquire);
         let detail = if stopping {
             "the member is stopping"
         } else {

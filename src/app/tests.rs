@@ -376,3 +376,45 @@ fn a_stopping_member_takes_no_more_writes() {
     assert_eq!(member.app.health().first_failure(), Some("stopping"));
     member.close();
 }
+
+#[test]
+fn settings_that_are_patched_at_once_are_all_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = member(dir.path(), Limits::default());
+    let configure = |description: Option<&str>, history| {
+        request(Edit::Configure {
+            node: node("n"),
+            description: description.map(Arc::from),
+            history,
+        })
+    };
+    block_on(async {
+        let both = futures_util::future::join(
+            member.app.write(configure(Some("what it is for"), None)),
+            member.app.write(configure(None, Some(3))),
+        );
+        let (first, second) = both.await;
+        assert!(first.is_ok() && second.is_ok());
+    });
+    let settings = member.app.view().store.node("n").unwrap().settings();
+    assert_eq!(
+        (&*settings.description, settings.history),
+        ("what it is for", 3)
+    );
+    for value in 0..5 {
+        block_on(member.app.write(set("n", "k", &value.to_string()))).unwrap();
+    }
+    let older = member.app.disk().versions(&node("n"), &key("k")).unwrap();
+    assert_eq!(older.len(), 2, "three versions in all");
+    block_on(member.app.write(configure(None, Some(1)))).unwrap();
+    assert!(
+        member
+            .app
+            .disk()
+            .versions(&node("n"), &key("k"))
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(value(&member.app, "n", "k").as_deref(), Some("4"));
+    member.close();
+}

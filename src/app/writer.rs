@@ -151,6 +151,20 @@ enum Outcome {
     Probed,
 }
 
+/// Why a batch was not committed.
+struct Failed {
+    error: DiskError,
+    /// The command that met the error, if it was met while deciding.
+    culprit: Option<usize>,
+}
+
+impl From<DiskError> for Failed {
+    fn from(error: DiskError) -> Self {
+        let culprit = None;
+        Self { error, culprit }
+    }
+}
+
 /// A batch that is being decided.
 struct Working<'a> {
     store: Store,
@@ -204,20 +218,41 @@ impl Writer {
         commands
     }
 
-    /// Commits a batch. On a full disk what only deletes is tried again from the reserve.
-    fn commit(&mut self, commands: Vec<Command>) {
-        let result = self.attempt(&commands, false);
-        self.report(result.as_ref().err());
-        match result {
-            Ok(outcomes) => answer(commands, outcomes),
-            Err(DiskError::Full) => {
-                let (deletes, rest): (Vec<_>, Vec<_>) =
-                    commands.into_iter().partition(Command::only_deletes);
-                rest.into_iter()
-                    .for_each(|command| command.refuse(EditError::DiskFull));
-                self.commit_reserved(deletes);
+    /// Commits a batch. On a full disk what only deletes is tried again from the reserve; a command
+    /// that meets a damaged row is refused alone, and the others are decided anew.
+    fn commit(&mut self, mut commands: Vec<Command>) {
+        loop {
+            let result = self.attempt(&commands, false);
+            match result {
+                Ok(outcomes) => {
+                    self.report(None);
+                    return answer(commands, outcomes);
+                }
+                Err(Failed {
+                    error,
+                    culprit: Some(index),
+                }) if matches!(error, DiskError::Corrupt { .. }) && index < commands.len() => {
+                    tracing::error!(%error, "a write met a damaged row and was refused");
+                    commands
+                        .remove(index)
+                        .refuse(EditError::Damaged(error.to_string()));
+                }
+                Err(Failed {
+                    error: DiskError::Full,
+                    ..
+                }) => {
+                    self.report(Some(&DiskError::Full));
+                    let (deletes, rest): (Vec<_>, Vec<_>) =
+                        commands.into_iter().partition(Command::only_deletes);
+                    rest.into_iter()
+                        .for_each(|command| command.refuse(EditError::DiskFull));
+                    return self.commit_reserved(deletes);
+                }
+                Err(Failed { error, .. }) => {
+                    self.report(Some(&error));
+                    return refuse_all(commands, &error);
+                }
             }
-            Err(error) => refuse_all(commands, &error),
         }
     }
 
@@ -227,7 +262,7 @@ impl Writer {
         }
         match self.attempt(&deletes, true) {
             Ok(outcomes) => answer(deletes, outcomes),
-            Err(error) => refuse_all(deletes, &error),
+            Err(Failed { error, .. }) => refuse_all(deletes, &error),
         }
     }
 
@@ -236,7 +271,7 @@ impl Writer {
         &mut self,
         commands: &[Command],
         reserved: bool,
-    ) -> Result<Vec<Result<Outcome, EditError>>, DiskError> {
+    ) -> Result<Vec<Result<Outcome, EditError>>, Failed> {
         let WriterParts {
             disk,
             store,
@@ -257,8 +292,10 @@ impl Writer {
             rows: Vec::new(),
         };
         let mut outcomes = Vec::with_capacity(commands.len());
-        for command in commands {
-            outcomes.push(working.decide(command, clock, *limits)?);
+        for (index, command) in commands.iter().enumerate() {
+            let decided = working.decide(command, clock, *limits);
+            let culprit = Some(index);
+            outcomes.push(decided.map_err(|error| Failed { error, culprit })?);
         }
         let Working {
             store: new,
@@ -314,7 +351,14 @@ impl Working<'_> {
             Command::Merge { from, changes, .. } => {
                 let mut new = 0;
                 for change in changes {
-                    new += usize::from(self.merge(change, Some(*from))?);
+                    match self.merge(change, Some(*from)) {
+                        Ok(is_new) => new += usize::from(is_new),
+                        Err(error @ DiskError::Corrupt { .. }) => {
+                            let (peer, node) = (from, change.node());
+                            tracing::error!(%peer, %node, %error, "a peer's change is left out");
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
                 Ok(Ok(Outcome::Merge(new)))
             }

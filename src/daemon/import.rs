@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use crate::app::{App, Condition, Edit, EditError, Request};
 use crate::config::Config;
 use crate::io::clock;
@@ -11,6 +13,8 @@ use crate::model::{KeyName, NodeName, Value};
 use super::DaemonError;
 use super::store::OpenStore;
 
+/// How many nodes are written at a time, to share commits.
+const WINDOW: usize = 512;
 /// The author of imported edits.
 const AUTHOR: &str = "store.json";
 
@@ -25,9 +29,11 @@ pub(super) async fn edits(config: &Config, store: &OpenStore) -> Result<usize, D
         );
     }
     let count = edits.len();
-    for edit in by_node(edits) {
-        apply(&store.app, edit).await?;
-    }
+    stream::iter(by_node(edits))
+        .map(|edit| apply(&store.app, edit))
+        .buffer_unordered(WINDOW)
+        .try_collect::<()>()
+        .await?;
     if count > 0 {
         tracing::info!(edits = count, "took the edits of store.json");
     }

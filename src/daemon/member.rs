@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::api::auth::Auth;
 use crate::api::metrics::Metrics;
@@ -18,7 +18,7 @@ use crate::io::http_client::{PeerClient, PeerLimits};
 use crate::io::serve::serve;
 use crate::io::tasks::Tasks;
 use crate::io::tls::Keyring;
-use crate::protocol::membership::Alarm;
+use crate::protocol::membership::{Alarm, Generation};
 
 use super::access::{self, Access};
 use super::contact::{self, Contact};
@@ -45,6 +45,7 @@ struct Running {
     logging: Logging,
     groups: Groups,
     alarms: mpsc::Receiver<Alarm>,
+    generation: watch::Receiver<Generation>,
 }
 
 /// The tasks, in the order in which they are stopped.
@@ -69,13 +70,17 @@ pub(super) async fn run(
         why,
     };
     let mut signals = Signals::listen().map_err(system)?;
-    let mut running = start(config, logging, started).await?;
+    // Nothing is acknowledged before the start is over: a stop may come at any point of it.
+    let mut running = tokio::select! {
+        running = start(config, logging, started) => running?,
+        () = signals.stop() => return Ok(()),
+    };
     let ended = running.wait(&mut signals, &reread).await;
     let limit = running.config.stop_timeout;
     tokio::select! {
         () = running.stop() => {}
-        () = signals.second_stop() => tracing::warn!("a second signal: ending at once"),
-        () = tokio::time::sleep(limit) => tracing::warn!("the time to stop is over"),
+        () = signals.stop() => tracing::warn!("a second signal: ending at once"),
+        () = tokio::time::sleep(limit) => tracing::warn!("the time to stop is over; store.json may be older than the database"),
     }
     ended
 }
@@ -86,7 +91,7 @@ async fn start(
     started: impl FnOnce(&Started),
 ) -> Result<Running, DaemonError> {
     let begun = mono();
-    let store = store::open(&config)?;
+    let store = store::load(&config).await?;
     let Access {
         keyring,
         users,
@@ -130,7 +135,9 @@ async fn start(
         "serving",
     );
     started(&notice);
-    let alarms = contacts.alarms;
+    let MembershipHandle {
+        alarms, generation, ..
+    } = contacts;
     Ok(Running {
         config,
         store,
@@ -140,6 +147,7 @@ async fn start(
         logging,
         groups,
         alarms,
+        generation,
     })
 }
 
@@ -170,7 +178,10 @@ impl Parts<'_> {
         let client = PeerClient::new(
             certificates.identity.clone(),
             &certificates.trust,
-            PeerLimits::default(),
+            PeerLimits {
+                answer_bytes: 128 << 20,
+                ..PeerLimits::default()
+            },
             back.clone(),
         )?;
         let client = Arc::new(client);
@@ -205,6 +216,8 @@ impl Parts<'_> {
         groups.front.spawn(serve(listener, serving, router));
         back.spawn_until_stop((*certificates).clone().keep());
         back.spawn_until_stop(store::keep_disk(app.clone()));
+        let (dir, generation) = (store.dir.clone(), contacts.generation.clone());
+        back.spawn_until_stop(store::keep_generations(dir, generation));
         back.spawn(snapshot::keep(
             app.clone(),
             store.file.clone(),
@@ -301,14 +314,17 @@ impl Running {
     /// Stops in order: no new requests, the last pushes, goodbye, drivers, `store.json`, database.
     async fn stop(self) {
         tracing::info!("stopping");
-        self.store.app.health().stop();
+        self.store.app.health().leave();
         let limit = self.config.stop_timeout;
         if !self.groups.front.stop(limit.mul_f64(0.6)).await {
             tracing::warn!("some requests did not end in time");
         }
+        self.store.app.health().stop();
         drop(tokio::time::timeout(LAST_PUSH, self.replication.drained()).await);
         self.groups.contact.stop(limit.mul_f64(0.1)).await;
-        self.groups.back.stop(limit.mul_f64(0.2)).await;
+        store::keep_generation(&self.store.dir, self.generation.borrow().number());
+        // The readable copy is written here; it may take all the time that is left.
+        self.groups.back.stop(limit).await;
         let Self {
             store: OpenStore {
                 app, writer, dir, ..

@@ -9,7 +9,11 @@ use bytes::Bytes;
 
 use crate::io::http_client::{PeerCallError, PeerClient, Target};
 use crate::model::MemberId;
-use crate::protocol::message::{Ask, MessageError, Reply, decode, encode};
+use crate::protocol::message::{Ask, MESSAGE_BYTES, MessageError, Reply, decode, encode};
+
+/// The slowest link that replication works over, in bytes per second: a message gets the time that
+/// it takes there, on top of the time to answer.
+const SLOWEST: usize = 64 << 10;
 
 /// A peer that can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,7 @@ impl Peers {
             "/v1/peer/sync"
         };
         let body = Bytes::from(encode(&ask));
+        let limit = self.limit + carrying(&ask, body.len());
         let target = Target {
             address: peer.address,
             member: Some(peer.member),
@@ -78,10 +83,19 @@ impl Peers {
         self.traffic
             .sent
             .fetch_add(body.len() as u64, Ordering::Relaxed);
-        let answer = self.client.post(&target, path, body, self.limit).await?;
+        let answer = self.client.post(&target, path, body, limit).await?;
         self.traffic
             .received
             .fetch_add(answer.len() as u64, Ordering::Relaxed);
         Ok(decode(&answer)?)
     }
+}
+
+/// The time that a question and its answer may take on the way.
+fn carrying(ask: &Ask, sent: usize) -> Duration {
+    let answer = match ask {
+        Ask::Push(_) | Ask::Sums { .. } => 0,
+        Ask::Items(_) | Ask::Fetch(_) => MESSAGE_BYTES,
+    };
+    Duration::from_millis(((sent + answer) * 1000 / SLOWEST) as u64)
 }

@@ -43,9 +43,8 @@ impl Signals {
         }
     }
 
-    /// Completes at a second signal to stop. Ending at once is safe: everything acknowledged is on
-    /// disk.
-    pub(super) async fn second_stop(&mut self) {
+    /// Completes at the next signal to stop.
+    pub(super) async fn stop(&mut self) {
         while self.next().await != Asked::Stop {}
     }
 }

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::app::{App, Health, Limits, Published, Writer, WriterParts};
 use crate::config::Config;
@@ -14,11 +14,14 @@ use crate::io::snapshot::SnapshotFile;
 use crate::io::tasks::Tasks;
 use crate::io::{clock, random};
 use crate::model::{HybridClock, MemberId};
+use crate::protocol::membership::Generation;
 
 use super::DaemonError;
 
 /// How many commands may wait for the writer; more are refused as overload.
 const QUEUE: usize = 4096;
+/// The file of the greatest generation that others were told.
+const GENERATION: &str = "generation";
 /// How often a full disk is tried.
 const PROBE: Duration = Duration::from_secs(1);
 /// Memory for pages of the database.
@@ -56,8 +59,43 @@ pub(super) async fn keep_disk(app: App) {
     }
 }
 
+/// Opens the store on a thread that may block, however long it takes.
+pub(super) async fn load(config: &Config) -> Result<OpenStore, DaemonError> {
+    let config = config.clone();
+    let opened = Tasks::new().blocking(move || open(&config)).await;
+    let ended = || std::io::Error::other("the thread that opens the store ended");
+    opened.unwrap_or_else(|| Err(DaemonError::Thread(ended())))
+}
+
+/// Keeps the greatest generation that this member told others, as it grows.
+pub(super) async fn keep_generations(dir: DataDir, mut told: watch::Receiver<Generation>) {
+    while told.changed().await.is_ok() {
+        let number = told.borrow_and_update().number();
+        keep_generation(&dir, number);
+    }
+}
+
+/// Keeps a generation, so that the next start goes on above it even if the clock was set back.
+pub(super) fn keep_generation(dir: &DataDir, number: u64) {
+    let (path, new) = (
+        dir.path().join(GENERATION),
+        dir.path().join("generation.new"),
+    );
+    let kept =
+        std::fs::write(&new, format!("{number}\n")).and_then(|()| std::fs::rename(new, path));
+    if let Err(error) = kept {
+        tracing::warn!(%error, "the member's generation could not be kept");
+    }
+}
+
+/// The generation that was kept last; zero if none was.
+fn kept_generation(dir: &DataDir) -> u64 {
+    let text = std::fs::read_to_string(dir.path().join(GENERATION)).unwrap_or_default();
+    text.trim().parse().unwrap_or_default()
+}
+
 /// Locks the data directory, loads the database and starts the writer.
-pub(super) fn open(config: &Config) -> Result<OpenStore, DaemonError> {
+fn open(config: &Config) -> Result<OpenStore, DaemonError> {
     let now = clock::wall();
     let dir = DataDir::open(config.data.path(), now)?;
     let opening = Opening {
@@ -91,7 +129,8 @@ pub(super) fn open(config: &Config) -> Result<OpenStore, DaemonError> {
     let writer =
         Tasks::thread("writer", move || writer.run().close()).map_err(DaemonError::Thread)?;
     let app = App::new(published, queue, reader, health, limits);
-    let (generation, created) = (loaded.generation, loaded.created);
+    let created = loaded.created;
+    let generation = loaded.generation.max(kept_generation(&dir) + 1);
     let file = Arc::new(Mutex::new(SnapshotFile::open(dir.path())));
     Ok(OpenStore {
         app,

@@ -160,7 +160,7 @@ async fn exchange(
         let reply = match step {
             WalkStep::Done => return Ok(walk.walked()),
             WalkStep::Merge(changes) => {
-                app.merge(address.member, changes).await?;
+                walk.took(app.merge(address.member, changes).await?);
                 None
             }
             WalkStep::Ask(ask) => Some(peers.ask(address, ask).await?),

@@ -82,7 +82,7 @@ pub fn place<E>(
 }
 
 /// What remains of `all` after its newest `keep`.
-fn beyond(mut all: Vec<Older>, keep: usize) -> Vec<Older> {
+pub(super) fn beyond(mut all: Vec<Older>, keep: usize) -> Vec<Older> {
     all.sort_unstable_by_key(|older| std::cmp::Reverse(older.stamp));
     all.split_off(keep.min(all.len()))
 }

@@ -19,6 +19,7 @@ mod version;
 
 pub use change::{Change, Row};
 pub use digest::{Bucket, Digest, FAN, LEVELS};
+use entry::beyond;
 pub use entry::{Entry, Older, Place, place};
 pub use feed::{Applied, Feed, TooOld};
 pub use member::{ClusterId, ClusterIdError, MemberId, MemberIdError};

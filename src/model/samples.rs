@@ -47,13 +47,18 @@ pub(crate) fn version() -> impl Strategy<Value = Version> {
     })
 }
 
-/// A node's register: present or deleted, as the stamp tells.
+/// A node's register: present or deleted, as the stamp tells; always with the default history.
 pub(crate) fn register() -> impl Strategy<Value = NodeRegister> {
-    (version(), prop::option::of(stamp())).prop_map(|(version, cleared)| {
+    register_with(|_| Settings::default().history)
+}
+
+/// The same with a history that follows from the stamp.
+pub(crate) fn register_with(history: fn(Stamp) -> u16) -> impl Strategy<Value = NodeRegister> {
+    (version(), prop::option::of(stamp())).prop_map(move |(version, cleared)| {
         let state = match version.content {
             Content::Value(_) => NodeState::Present(Settings {
                 description: version.stamp.to_string().into(),
-                ..Settings::default()
+                history: history(version.stamp),
             }),
             Content::Tombstone => NodeState::Deleted,
         };

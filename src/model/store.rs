@@ -13,7 +13,7 @@ use imbl::OrdMap;
 
 use super::{
     Bucket, Change, Digest, Entry, KeyName, NodeName, NodeRegister, Older, Place, Row, Settings,
-    Stamp, Version, WallTime, place,
+    Stamp, Version, WallTime, beyond, place,
 };
 
 /// The store with its digest and counts. Copies share their structure.
@@ -68,12 +68,12 @@ impl Store {
     pub fn merge<E>(
         &mut self,
         change: &Change,
-        older: impl FnOnce(&NodeName, &KeyName) -> Result<Vec<Older>, E>,
+        older: impl Fn(&NodeName, &KeyName) -> Result<Vec<Older>, E>,
         rows: &mut Vec<Row>,
     ) -> Result<Merged, E> {
         match change {
             Change::Key { node, key, version } => self.merge_key(node, key, version, older, rows),
-            Change::Node { node, register } => Ok(self.merge_node(node, register, rows)),
+            Change::Node { node, register } => self.merge_node(node, register, older, rows),
         }
     }
 
@@ -82,7 +82,7 @@ impl Store {
         node: &NodeName,
         key: &KeyName,
         version: &Arc<Version>,
-        older: impl FnOnce(&NodeName, &KeyName) -> Result<Vec<Older>, E>,
+        older: impl Fn(&NodeName, &KeyName) -> Result<Vec<Older>, E>,
         rows: &mut Vec<Row>,
     ) -> Result<Merged, E> {
         let at = self.nodes.get(node);
@@ -156,24 +156,54 @@ impl Store {
         at.keys.insert(key.clone(), new);
     }
 
-    fn merge_node(
+    fn merge_node<E>(
         &mut self,
         node: &NodeName,
         register: &Arc<NodeRegister>,
+        older: impl Fn(&NodeName, &KeyName) -> Result<Vec<Older>, E>,
         rows: &mut Vec<Row>,
-    ) -> Merged {
-        let at = self.nodes.entry(node.clone()).or_default();
-        let old = at.register.clone();
+    ) -> Result<Merged, E> {
+        let at = self.nodes.get(node);
+        let old = at.and_then(|at| at.register.clone());
         let mut new = old.clone().unwrap_or_else(|| register.clone());
         if old.is_some() && !Arc::make_mut(&mut new).merge(register) {
-            return Merged::Nothing;
+            return Ok(Merged::Nothing);
         }
+        let depth = usize::from(depth(Some(&new)));
+        let pruned = at.map_or(Ok(Vec::new()), |at| at.beyond(node, depth, older))?;
         rows.push(Row::Node {
             node: node.clone(),
             register: new.clone(),
         });
         self.set_register(node, new);
-        Merged::Current
+        for (key, dropped) in pruned {
+            self.prune(node, &key, &dropped, rows);
+        }
+        Ok(Merged::Current)
+    }
+
+    /// Takes older versions out of a key's set.
+    fn prune(&mut self, node: &NodeName, key: &KeyName, dropped: &[Older], rows: &mut Vec<Row>) {
+        let Some(old) = self
+            .nodes
+            .get(node)
+            .and_then(|at| at.keys.get(key))
+            .cloned()
+        else {
+            return;
+        };
+        let mut new = old.clone();
+        for gone in dropped {
+            new.sum = new.sum.wrapping_sub(gone.hash);
+            new.older -= 1;
+            rows.push(Row::Drop {
+                node: node.clone(),
+                key: key.clone(),
+                stamp: gone.stamp,
+            });
+        }
+        rows.push(head_row(node, key, &new));
+        self.replace(node, key, &old, new);
     }
 
     /// Puts a node's register, as read from disk or merged.
@@ -254,12 +284,26 @@ impl Node {
     }
 
     fn history(&self) -> u16 {
-        let set = self
-            .register
-            .as_ref()
-            .and_then(|at| at.settings())
-            .map(|set| set.history);
-        set.unwrap_or(Settings::default().history)
+        depth(self.register.as_ref())
+    }
+
+    /// The older versions that a set of `depth` versions has no room for, key by key. What is kept
+    /// must depend on what is known alone, not on the order in which it came: so a smaller depth
+    /// prunes at once.
+    fn beyond<E>(
+        &self,
+        node: &NodeName,
+        depth: usize,
+        older: impl Fn(&NodeName, &KeyName) -> Result<Vec<Older>, E>,
+    ) -> Result<Vec<(KeyName, Vec<Older>)>, E> {
+        let mut pruned = Vec::new();
+        for (key, entry) in &self.keys {
+            if usize::from(entry.older) + 1 > depth {
+                let rest = depth.saturating_sub(1);
+                pruned.push((key.clone(), beyond(older(node, key)?, rest)));
+            }
+        }
+        Ok(pruned)
     }
 
     /// The number of keys that readers see (expiry aside).
@@ -302,6 +346,12 @@ impl Node {
     fn shows(&self, version: &Version) -> bool {
         version.value().is_some() && self.cleared().is_none_or(|at| version.stamp > at)
     }
+}
+
+/// How many versions of a key are kept under a register.
+fn depth(register: Option<&Arc<NodeRegister>>) -> u16 {
+    let set = register.and_then(|at| at.settings()).map(|set| set.history);
+    set.unwrap_or(Settings::default().history).max(1)
 }
 
 fn head_row(node: &NodeName, key: &KeyName, entry: &Entry) -> Row {

@@ -306,11 +306,21 @@ impl Peer {
             let Some((place, _)) = self.order.pop_front() else {
                 break;
             };
+            let mut rest = Vec::new();
             for change in self.dirty.remove(&place).unwrap_or_default() {
+                if !changes.is_empty() && bytes + change.size() > MESSAGE_BYTES {
+                    rest.push(change);
+                    continue;
+                }
                 bytes += change.size();
                 self.bytes -= change.size();
                 self.changes -= 1;
                 changes.push(change);
+            }
+            if !rest.is_empty() {
+                self.dirty.insert(place.clone(), rest);
+                self.order.push_front((place, since.unwrap_or_default()));
+                break;
             }
         }
         self.flying = Some((since.unwrap_or_default(), changes.clone()));

@@ -83,6 +83,18 @@ pub(crate) fn fuzz(name: &str, own: &[Vec<u8>], target: impl Fn(&[u8]) -> String
         }
     }
     println!("{name}: {} shapes of outcome", shapes.len());
+    if number("GAGGLE_FUZZ_KEEP").is_some() {
+        keep(name, &kept);
+    }
+}
+
+/// Leaves inputs in fuzz/corpus, where the guided fuzzer goes on from them.
+fn keep(name: &str, inputs: &[Vec<u8>]) {
+    let corpus = folder("corpus", name);
+    fs::create_dir_all(&corpus).expect("a folder for what was learned");
+    for input in inputs {
+        fs::write(corpus.join(blake3::hash(input).to_hex().as_str()), input).expect("a file");
+    }
 }
 
 /// One execution; a panic is kept as a file and told with what repeats it.

@@ -8,10 +8,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::any;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
 use crate::app::{App, DiskHistory};
@@ -23,9 +23,8 @@ use crate::protocol::sync::answer;
 
 use super::problem::{Code, Problem};
 
-/// The largest body that a peer may send: a message and, on top of it, one key with all its
-/// versions.
-const BODY_BYTES: usize = 64 << 20;
+/// The largest body that a peer may send: a message, or one value of the greatest size allowed.
+const BODY_BYTES: usize = 128 << 20;
 
 /// Takes a peer's membership state and gives ours.
 pub type Exchanger =
@@ -45,9 +44,9 @@ pub struct PeerParts {
 /// The routes for peers.
 pub fn router(parts: PeerParts) -> Router {
     Router::new()
-        .route("/v1/peer/push", post(ask))
-        .route("/v1/peer/sync", post(ask))
-        .route("/v1/peer/members", post(members))
+        .route("/v1/peer/push", any(ask))
+        .route("/v1/peer/sync", any(ask))
+        .route("/v1/peer/members", any(members))
         .layer(DefaultBodyLimit::disable())
         .with_state(parts)
 }
@@ -64,7 +63,10 @@ fn caller(request: &Request) -> Result<MemberId, Problem> {
         .and_then(|id| id.to_str().ok());
     let claimed: Option<MemberId> = claimed.and_then(|id| id.parse().ok());
     match (leaf, claimed) {
-        (Some(leaf), Some(member)) if leaf.is(member) => Ok(member),
+        (Some(leaf), Some(member)) if leaf.is(member) => match *request.method() {
+            Method::POST => Ok(member),
+            _ => Err(Problem::method_not_allowed("POST")),
+        },
         _ => Err(Problem::not_found()),
     }
 }
@@ -75,7 +77,7 @@ async fn body(request: Request) -> Result<Bytes, Problem> {
         Ok(body) => Ok(body.to_bytes()),
         Err(_) => Err(Problem::new(
             Code::BodyTooLarge,
-            "a message between members is at most 64 MiB",
+            "a message between members is at most 128 MiB",
         )),
     }
 }

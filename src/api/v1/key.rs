@@ -27,29 +27,38 @@ pub(super) fn get(call: &Call<'_>, node: &str, key: &str) -> Answer {
         return Err(missing(&view, &node, &key));
     };
     let headers = &call.head.headers;
+    let stored = version.value().map_or("", |value| &*value.content_type);
+    let form = form(headers, stored);
     let unchanged =
-        conditions::are_any(headers) && conditions::unchanged(headers, &version.stamp.to_string())?;
-    let mut response = if unchanged {
-        reply::empty(StatusCode::NOT_MODIFIED)
-    } else {
-        shown(call, &node, &key, version)
+        conditions::are_any(headers) && conditions::unchanged(headers, &form.tag(version.stamp))?;
+    let mut response = match form {
+        _ if unchanged => reply::empty(StatusCode::NOT_MODIFIED),
+        Form::Raw => raw(version, stored),
+        Form::Json => reply::json_body(Body::from(described(&node, &key, version, now))),
     };
     reply::tag_version(response.headers_mut(), version, now);
+    if let Form::Json = form {
+        let tag = reply::tag(&form.tag(version.stamp));
+        response.headers_mut().insert(ETAG, tag);
+    }
     Ok(response)
 }
 
-fn shown(call: &Call<'_>, node: &str, key: &str, version: &Arc<Version>) -> Response<Body> {
-    let stored = version.value().map_or("", |value| &*value.content_type);
-    match form(&call.head.headers, stored) {
-        Form::Raw => {
-            let mut response = Response::new(Body::from(reply::octets(version)));
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, reply::content_type(stored));
-            response
+impl Form {
+    /// The tag of a version in this form: two forms of one version are not the same octets.
+    fn tag(self, stamp: Stamp) -> String {
+        match self {
+            Self::Raw => stamp.to_string(),
+            Self::Json => format!("{stamp}{}", conditions::JSON_FORM),
         }
-        Form::Json => reply::json_body(Body::from(described(node, key, version, call.now()))),
     }
+}
+
+fn raw(version: &Arc<Version>, stored: &str) -> Response<Body> {
+    let mut response = Response::new(Body::from(reply::octets(version)));
+    let typ = reply::content_type(stored);
+    response.headers_mut().insert(CONTENT_TYPE, typ);
+    response
 }
 
 /// The value with its metadata, as JSON.

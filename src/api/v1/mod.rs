@@ -14,6 +14,7 @@ use http::request::Parts;
 
 use super::guard;
 use super::problem::Problem;
+use super::reply;
 use super::route::Route;
 use super::server::{Answer, Api, Call, Verb};
 
@@ -24,6 +25,8 @@ pub(super) fn open(api: &Api, route: Route<'_>, verb: Verb, head: &Parts) -> Opt
     match (route, verb) {
         (Route::Livez, Verb::Get) => Some(health::live(head)),
         (Route::Readyz, Verb::Get) => health::ready(api, head),
+        (Route::Livez | Route::Readyz, Verb::Options) => Some(Ok(reply::options(route.allow()))),
+        (Route::Livez | Route::Readyz, _) => Some(Err(Problem::method_not_allowed(route.allow()))),
         _ => None,
     }
 }

@@ -120,21 +120,22 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
 }
 
 impl<T> Field<T> {
-    fn over<U: From<T>>(self, base: U, default: U) -> U {
+    /// What is to be set, if anything.
+    fn or_default<U: From<T>>(self, default: U) -> Option<U> {
         match self {
-            Self::Absent => base,
-            Self::Null => default,
-            Self::Given(value) => value.into(),
+            Self::Absent => None,
+            Self::Null => Some(default),
+            Self::Given(value) => Some(value.into()),
         }
     }
 }
 
 impl Wanted {
-    /// These settings on top of `base`.
+    /// The edit that sets what was sent, and leaves the rest.
     ///
     /// # Errors
     /// `invalid-body` for a value out of its range.
-    fn over(self, base: &Settings) -> Result<Settings, Problem> {
+    fn edit(self, node: NodeName) -> Result<Edit, Problem> {
         let default = Settings::default();
         if let Field::Given(class) = self.class
             && class != EVENTUAL
@@ -142,22 +143,35 @@ impl Wanted {
             let detail = format!("this member knows no class {class:?} of nodes");
             return Err(Problem::new(Code::InvalidBody, detail).hint("the class is \"eventual\""));
         }
-        let description: Arc<str> = self
-            .description
-            .over(base.description.clone(), default.description);
-        let history = self.history.over(base.history, default.history);
-        if description.len() > DESCRIPTION_LIMIT {
+        let description: Option<Arc<str>> = self.description.or_default(default.description);
+        let history = self.history.or_default(default.history);
+        if description
+            .as_ref()
+            .is_some_and(|text| text.len() > DESCRIPTION_LIMIT)
+        {
             let detail = format!("a description has at most {DESCRIPTION_LIMIT} bytes");
             return Err(Problem::new(Code::InvalidBody, detail));
         }
-        if !(1..=HISTORY_LIMIT).contains(&history) {
+        if history.is_some_and(|history| !(1..=HISTORY_LIMIT).contains(&history)) {
             let detail = format!("the history keeps 1 to {HISTORY_LIMIT} versions");
             return Err(Problem::new(Code::InvalidBody, detail));
         }
-        Ok(Settings {
+        Ok(Edit::Configure {
+            node,
             description,
             history,
         })
+    }
+
+    /// The same with the default for everything that was not sent.
+    fn or_defaults(mut self) -> Self {
+        if let Field::Absent = self.description {
+            self.description = Field::Null;
+        }
+        if let Field::Absent = self.history {
+            self.history = Field::Null;
+        }
+        self
     }
 }
 
@@ -165,10 +179,8 @@ impl Wanted {
 pub(super) async fn put(call: &Call<'_>, node: &str, body: Body) -> Answer {
     let node: NodeName = decode(node)?.parse()?;
     let condition = conditions::for_write(&call.head.headers)?;
-    let settings = wanted(call, body).await?.over(&Settings::default())?;
-    let written = call
-        .write(Edit::Configure { node, settings }, condition)
-        .await?;
+    let edit = wanted(call, body).await?.or_defaults().edit(node)?;
+    let written = call.write(edit, condition).await?;
     Ok(done(call, &written, None))
 }
 
@@ -178,15 +190,12 @@ pub(super) async fn patch(call: &Call<'_>, node: &str, body: Body) -> Answer {
     let mut condition = conditions::for_write(&call.head.headers)?;
     let wanted = wanted(call, body).await?;
     let view = call.view();
-    let Some(there) = view.store.node(node.as_str()) else {
+    if view.store.node(node.as_str()).is_none() {
         return Err(EditError::NodeNotFound.into());
-    };
-    let settings = wanted.over(&there.settings())?;
+    }
     // Were the node deleted meanwhile, patching must not bring it back.
     condition.if_match.get_or_insert(Tags::Any);
-    let written = call
-        .write(Edit::Configure { node, settings }, condition)
-        .await?;
+    let written = call.write(wanted.edit(node)?, condition).await?;
     Ok(done(call, &written, None))
 }
 

@@ -3,7 +3,7 @@
 use crate::model::{Stamp, Store};
 use crate::protocol::message::{Ask, Have, MESSAGE_BYTES, Reply};
 
-use super::{History, changes_of, items_in, stamps_of};
+use super::{History, changes_of, fill, items_in, stamps_of};
 
 /// The most places that one question may name: as many as there are places above the buckets.
 const PLACES: usize = 4096;
@@ -49,7 +49,9 @@ fn fetch<H: History>(store: &Store, history: &H, wants: Vec<Have>) -> Result<Rep
                 .copied()
                 .collect();
             if key.is_none() || !missing.is_empty() {
-                bytes += changes_of(store, history, &node, key.as_ref(), &missing, &mut changes)?;
+                let found = changes_of(store, history, &node, key.as_ref(), &missing)?;
+                // What does not fit is found again by the next walk: the sums still differ.
+                fill(found, &mut bytes, &mut changes);
             }
         }
         let stamps: Vec<Stamp> = theirs

@@ -20,7 +20,7 @@ pub use answer::answer;
 pub use schedule::{Schedule, ScheduleEvent, SyncWith};
 pub use walk::{Walk, WalkStep, Walked};
 
-use super::message::Item;
+use super::message::{Item, MESSAGE_BYTES};
 
 /// Older versions of keys, which are not in memory. The owner reads them from disk.
 pub trait History {
@@ -84,40 +84,52 @@ fn stamps_of<H: History>(
     Ok(stamps)
 }
 
-/// The changes with these stamps of a key, or the register of a node, into `out`; gives their size.
+/// The changes with these stamps of a key, or the register of a node.
 fn changes_of<H: History>(
     store: &Store,
     history: &H,
     node: &NodeName,
     key: Option<&KeyName>,
     stamps: &[Stamp],
-    out: &mut Vec<Change>,
-) -> Result<usize, H::Error> {
-    let before = out.len();
-    match key {
-        None => out.extend(store.register(node.as_str()).map(|register| Change::Node {
+) -> Result<Vec<Change>, H::Error> {
+    let Some(key) = key else {
+        let register = store.register(node.as_str()).cloned();
+        let change = register.map(|register| Change::Node {
             node: node.clone(),
-            register: register.clone(),
-        })),
-        Some(key) => {
-            let Some(entry) = store.entry(node.as_str(), key.as_str()) else {
-                return Ok(0);
-            };
-            let head = entry.head.stamp;
-            if stamps.contains(&head) {
-                let version = entry.head.clone();
-                out.push(Change::Key {
-                    node: node.clone(),
-                    key: key.clone(),
-                    version,
-                });
-            }
-            if stamps.iter().any(|stamp| *stamp != head) {
-                out.extend(history.older_versions(node, key, stamps)?);
-            }
+            register,
+        });
+        return Ok(change.into_iter().collect());
+    };
+    let Some(entry) = store.entry(node.as_str(), key.as_str()) else {
+        return Ok(Vec::new());
+    };
+    let head = entry.head.stamp;
+    let mut found = Vec::new();
+    if stamps.contains(&head) {
+        found.push(Change::Key {
+            node: node.clone(),
+            key: key.clone(),
+            version: entry.head.clone(),
+        });
+    }
+    if stamps.iter().any(|stamp| *stamp != head) {
+        found.extend(history.older_versions(node, key, stamps)?);
+    }
+    Ok(found)
+}
+
+/// Moves changes into a message until it is full, one at least into an empty one; gives the rest.
+fn fill(found: Vec<Change>, bytes: &mut usize, message: &mut Vec<Change>) -> Vec<Change> {
+    let mut rest = Vec::new();
+    for change in found {
+        if message.is_empty() || *bytes + change.size() <= MESSAGE_BYTES {
+            *bytes += change.size();
+            message.push(change);
+        } else {
+            rest.push(change);
         }
     }
-    Ok(out[before..].iter().map(Change::size).sum())
+    rest
 }
 
 #[cfg(test)]

@@ -80,7 +80,9 @@ impl Schedule {
             let differs = peer.root.is_some_and(|root| root != self.root);
             if !differs {
                 peer.differs_since = None;
-                peer.fruitless = 0;
+                if !peer.wanted {
+                    peer.fruitless = 0;
+                }
             } else if peer.differs_since.is_none() {
                 peer.differs_since = Some(now);
             }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::samples::{register, version};
-use crate::model::{Older, Row, Version};
-use crate::protocol::message::{Ask, Reply, decode, encode};
+use crate::model::samples::{register_with, version};
+use crate::model::{NodeState, Older, Row, Settings, Version};
+use crate::protocol::message::{Ask, MESSAGE_BYTES, Reply, decode, encode};
 
 type Kept = BTreeMap<Stamp, (Arc<Version>, u128)>;
 
@@ -119,6 +119,10 @@ fn sync(asker: &mut Member, answerer: &mut Member) -> (usize, usize) {
                     ask => answer(&answerer.store, answerer, ask).unwrap().unwrap(),
                 };
                 let received = encode(&reply);
+                assert!(
+                    sent.len().max(received.len()) < 2 * MESSAGE_BYTES,
+                    "messages are bounded"
+                );
                 bytes += sent.len() + received.len();
                 questions += 1;
                 assert!(questions < 10_000, "a walk ends");
@@ -137,10 +141,14 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
         key,
         version: Arc::new(version),
     });
-    let of_node = (node, register()).prop_map(|(node, register)| Change::Node {
+    let of_node = (
         node,
-        register: Arc::new(register),
-    });
+        register_with(|stamp| u16::try_from(stamp.sequence % 5).unwrap() + 1),
+    )
+        .prop_map(|(node, register)| Change::Node {
+            node,
+            register: Arc::new(register),
+        });
     prop::collection::vec(prop_oneof![4 => of_key, 1 => of_node], 0..60)
 }
 
@@ -166,13 +174,40 @@ fn key_change(node: usize, key: usize, sequence: u64) -> Change {
 }
 
 proptest! {
+    /// Histories of any depth, which the members learn of in any order.
     #[test]
-    fn one_walk_makes_two_quiet_members_equal(a in changes(), b in changes()) {
+    fn walks_make_two_quiet_members_equal_and_then_find_nothing(a in changes(), b in changes()) {
         let (mut left, mut right) = (Member::fed(&a), Member::fed(&b));
-        sync(&mut left, &mut right);
+        for _ in 0..3 {
+            sync(&mut left, &mut right);
+        }
         prop_assert_eq!(left.root(), right.root());
-        let both = Member::fed(&[a, b].concat());
-        prop_assert_eq!(left.root(), both.root());
+        let (_, questions) = sync(&mut left, &mut right);
+        prop_assert_eq!(questions, 1, "nothing is left to be asked about");
+    }
+
+    #[test]
+    fn a_smaller_history_prunes_whichever_comes_first(list in changes(), turn in 0usize..60) {
+        let only_smaller: Vec<Change> = list
+            .into_iter()
+            .map(|change| match change {
+                Change::Node { node, register } => {
+                    let mut register = (*register).clone();
+                    let history = 16 - u16::try_from(register.stamp.time.bits() >> 14).unwrap() / 2;
+                    register.state = NodeState::Present(Settings {
+                        history,
+                        ..Settings::default()
+                    });
+                    let register = Arc::new(register);
+                    Change::Node { node, register }
+                }
+                key @ Change::Key { .. } => key,
+            })
+            .collect();
+        let mut other = only_smaller.clone();
+        let by = turn % other.len().max(1);
+        other.rotate_left(by);
+        prop_assert_eq!(Member::fed(&only_smaller).root(), Member::fed(&other).root());
     }
 }
 
@@ -238,4 +273,35 @@ fn more_than_one_message_of_values_goes_across() {
         sync(&mut left, &mut right);
     }
     assert_eq!(left.root(), right.root());
+}
+
+#[test]
+fn a_key_whose_versions_fill_many_messages_goes_across_and_holds_nobody_up() {
+    let heavy = |sequence: u64| match key_change(0, 0, sequence) {
+        Change::Key { node, key, version } => {
+            let value = crate::model::Value::untyped(vec![b'v'; 3 << 20]);
+            let content = crate::model::Content::Value(value);
+            let version = Arc::new(Version {
+                content,
+                ..(*version).clone()
+            });
+            Change::Key { node, key, version }
+        }
+        node @ Change::Node { .. } => node,
+    };
+    let all: Vec<Change> = (1..=12).map(heavy).chain([key_change(1, 1, 100)]).collect();
+    for empty_asks in [true, false] {
+        let (mut full, mut empty) = (Member::fed(&all), Member::default());
+        let mut walks = 0;
+        while full.root() != empty.root() {
+            let (asker, answerer) = if empty_asks {
+                (&mut empty, &mut full)
+            } else {
+                (&mut full, &mut empty)
+            };
+            sync(asker, answerer);
+            walks += 1;
+            assert!(walks <= 12, "each walk brings something");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::model::{Change, FAN, LEVELS, Store};
 use crate::protocol::message::{Ask, Have, Item, MESSAGE_BYTES, Reply};
 
-use super::{History, changes_of, items_in, stamps_of};
+use super::{History, changes_of, fill, items_in, stamps_of};
 
 /// The most places asked about in one message.
 const PLACES: usize = 512;
@@ -19,7 +19,7 @@ const CHANGES: usize = 4096;
 pub enum WalkStep {
     /// Ask the peer this, and hand its answer to [`Walk::on_reply`].
     Ask(Ask),
-    /// Merge these changes here, then call [`Walk::next`].
+    /// Merge these changes here, tell [`Walk::took`] how many were new, then call [`Walk::next`].
     Merge(Vec<Change>),
     /// Nothing is left to do.
     Done,
@@ -28,9 +28,9 @@ pub enum WalkStep {
 /// What a walk came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Walked {
-    /// Changes that the peer sent.
+    /// Changes that the peer sent and that were new here.
     pub fetched: usize,
-    /// Changes that the peer was sent.
+    /// Changes that the peer was sent and that were new to it.
     pub pushed: usize,
 }
 
@@ -58,6 +58,11 @@ impl Walk {
         self.walked
     }
 
+    /// So many of the changes to be merged were new.
+    pub fn took(&mut self, new: usize) {
+        self.walked.fetched += new;
+    }
+
     /// What to do next.
     pub fn next<H: History>(&mut self, store: &Store, history: &H) -> Result<WalkStep, H::Error> {
         if !self.begun {
@@ -67,7 +72,6 @@ impl Walk {
         if !self.to_push.is_empty() {
             let changes = self.take_push(store, history)?;
             if !changes.is_empty() {
-                self.walked.pushed += changes.len();
                 return Ok(WalkStep::Ask(Ask::Push(changes)));
             }
         }
@@ -110,12 +114,13 @@ impl Walk {
             Reply::Items(theirs) => self.compare_items(store, history, theirs)?,
             Reply::Versions { changes, lacking } => {
                 self.to_push.extend(lacking);
-                self.walked.fetched += changes.len();
                 if !changes.is_empty() {
                     return Ok(WalkStep::Merge(changes));
                 }
             }
-            Reply::Taken(_) => {}
+            Reply::Taken(new) => {
+                self.walked.pushed += usize::try_from(new).unwrap_or(usize::MAX);
+            }
         }
         self.next(store, history)
     }
@@ -174,7 +179,13 @@ impl Walk {
             let Some(Have { node, key, stamps }) = self.to_push.pop() else {
                 break;
             };
-            bytes += changes_of(store, history, &node, key.as_ref(), &stamps, &mut changes)?;
+            let found = changes_of(store, history, &node, key.as_ref(), &stamps)?;
+            let rest = fill(found, &mut bytes, &mut changes);
+            if !rest.is_empty() {
+                let stamps = rest.iter().map(Change::stamp).collect();
+                self.to_push.push(Have { node, key, stamps });
+                break;
+            }
         }
         Ok(changes)
     }

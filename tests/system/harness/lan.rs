@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -197,6 +197,23 @@ impl Host {
     /// Gives the host another address, as a new lease would; the old one is gone at once.
     pub(crate) fn move_to(&mut self, last: u8) {
         self.readdress(Ipv4Addr::new(10, 77, 1, last));
+    }
+
+    /// From now on the host has no IPv4, but an IPv6 address with the same last number.
+    pub(crate) fn only_ipv6(&self) -> Ipv6Addr {
+        let [.., last] = self.address.octets();
+        let address = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, last.into());
+        self.run(&["ip", "-4", "address", "flush", "dev", "eth0"]);
+        self.run(&[
+            "ip",
+            "address",
+            "add",
+            &format!("{address}/64"),
+            "dev",
+            "eth0",
+            "nodad",
+        ]);
+        address
     }
 
     /// Steps into the place of `other`, down to its hardware's address; `other` is cut off.

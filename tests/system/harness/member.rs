@@ -1,6 +1,7 @@
 //! Members: the release binary, started as a user would start it.
 
 use std::fs;
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -326,6 +327,12 @@ impl Member {
     pub(crate) fn moved_to(&mut self, host: &Host) {
         self.client.base = format!("https://{}:8000", host.address());
         self.host = host.clone();
+    }
+
+    /// Clients reach it there from now on.
+    pub(crate) fn reached_at(mut self, address: Ipv6Addr) -> Self {
+        self.client.base = format!("https://[{address}]:8000");
+        self
     }
 }
 

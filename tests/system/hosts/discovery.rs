@@ -1,6 +1,6 @@
 //! Members find each other by themselves, and only those of their own cluster.
 
-use crate::harness::{Cluster, Lan, run, seconds, until};
+use crate::harness::{Cluster, Host, Lan, run, seconds, until};
 
 #[test]
 fn three_members_find_each_other_by_multicast_and_share_the_store() {
@@ -87,6 +87,31 @@ fn members_find_each_other_without_multicast_by_a_list_of_hosts() {
     b.wait_alive(2);
     assert_eq!(a.client().put("/v1/store/web/colour", "blue").status, 201);
     agree(&[a, b]);
+}
+
+#[test]
+fn members_find_each_other_on_a_network_without_ipv4() {
+    let (lan, cluster) = (Lan::new(), Cluster::new());
+    let hosts = lan.hosts::<2>();
+    let start = |host: &Host, name: &str| {
+        let address = host.only_ipv6();
+        cluster.member(host, name).spawn().reached_at(address)
+    };
+    let members = [start(&hosts[0], "a"), start(&hosts[1], "b")];
+    for member in &members {
+        member.wait_ready();
+        member.wait_alive(2);
+    }
+    let (_, address, _) = members[0].client().members().remove(1);
+    assert!(address.starts_with('['), "{address}");
+    assert_eq!(
+        members[0]
+            .client()
+            .put("/v1/store/web/colour", "blue")
+            .status,
+        201
+    );
+    agree(&members);
 }
 
 #[test]
