@@ -21,5 +21,5 @@ mod route;
 mod server;
 mod v1;
 
-pub use server::{About, ApiParts, router};
+pub use server::{About, ApiParts, front};
 pub use v1::{MemberDirectory, MemberState, MemberView};

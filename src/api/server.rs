@@ -12,13 +12,15 @@ use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::X_CONTENT_TYPE_OPTIONS;
+use futures_util::future::Either;
+use http::header::{CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 
 use crate::app::{App, Condition, Edit, Request as EditRequest, View, Written};
 use crate::io::clock;
+use crate::io::serve::Answerer;
 use crate::io::tasks::Tasks;
 use crate::model::{ClusterId, MemberId, WallTime};
 use crate::protocol::Mono;
@@ -28,6 +30,7 @@ use super::body::{Bodies, Purpose, Received};
 use super::guard;
 use super::media;
 use super::metrics::Metrics;
+use super::peer::PEER_PATHS;
 use super::problem::Problem;
 use super::reply;
 use super::route::Route;
@@ -66,13 +69,21 @@ pub struct About {
     pub started: WallTime,
 }
 
-/// The answers of this face, as a router that can be merged with others (it answers whatever they
-/// do not).
-pub fn router(parts: ApiParts) -> Router {
+/// The answers of this face and, under `/v1/peer/`, of the peers' door. What the door does not know
+/// comes back here.
+pub fn front(parts: ApiParts, door: Router) -> Answerer {
     let api = Arc::new(Api::new(parts));
-    Router::new().fallback(move |request: Request| {
+    let ours = move |request: Request| {
         let api = api.clone();
         async move { api.answer(request).await }
+    };
+    let door = Answerer::from(door.fallback(ours.clone()));
+    Answerer::new(move |request: Request| {
+        if request.uri().path().starts_with(PEER_PATHS) {
+            Either::Left(door.answer(request))
+        } else {
+            Either::Right(ours(request))
+        }
     })
 }
 
@@ -110,7 +121,7 @@ impl Api {
             Ok(Err(problem)) => problem.into_response(),
             Err(_) => Problem::internal().into_response(),
         };
-        finish(&mut response);
+        finish(&head.method, &mut response);
         let took = clock::mono().since(started);
         self.parts
             .metrics
@@ -151,8 +162,8 @@ impl Api {
     }
 }
 
-/// What every answer has. (The router leaves out the body for HEAD, and tells its length.)
-fn finish(response: &mut Response<Body>) {
+/// What every answer has; for HEAD its length, but not its body.
+fn finish(method: &Method, response: &mut Response<Body>) {
     let nosniff = HeaderValue::from_static("nosniff");
     response
         .headers_mut()
@@ -162,10 +173,15 @@ fn finish(response: &mut Response<Body>) {
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
     ) {
         *response.body_mut() = Body::new(Nothing);
+    } else if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    if *method == Method::HEAD {
+        *response.body_mut() = Body::new(Nothing);
     }
 }
 
-/// The body of an answer that has none, not even one of length zero: with it the router sets no
+/// The body of an answer that has none, not even one of length zero: with it hyper sets no
 /// `Content-Length`, which 204 must not have (RFC 9110 §8.6) and 304 not with this length.
 struct Nothing;
 

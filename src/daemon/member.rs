@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -206,14 +205,14 @@ impl Parts<'_> {
             table: contacts.table.clone(),
             push: replication.push.clone(),
         };
-        let api = self.api(back, Arc::new(directory), metrics);
         let door = PeerParts {
             app: app.clone(),
             tasks: back.clone(),
             exchange,
         };
-        let router = peer::router(door).fallback_service(api);
-        groups.front.spawn(serve(listener, serving, router));
+        let api = self.api(back, Arc::new(directory), metrics);
+        let answerer = api::front(api, peer::router(door));
+        groups.front.spawn(serve(listener, serving, answerer));
         back.spawn_until_stop((*certificates).clone().keep());
         back.spawn_until_stop(store::keep_disk(app.clone()));
         let (dir, generation) = (store.dir.clone(), contacts.generation.clone());
@@ -226,14 +225,14 @@ impl Parts<'_> {
         Ok((contacts, replication))
     }
 
-    fn api(&self, tasks: &Tasks, members: Arc<Directory>, metrics: Arc<Metrics>) -> Router {
+    fn api(&self, tasks: &Tasks, members: Arc<Directory>, metrics: Arc<Metrics>) -> ApiParts {
         let Self {
             config,
             store,
             auth,
             ..
         } = self;
-        api::router(ApiParts {
+        ApiParts {
             app: store.app.clone(),
             auth: (*auth).clone(),
             members,
@@ -247,7 +246,7 @@ impl Parts<'_> {
                 version: VERSION,
                 started: wall(),
             },
-        })
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a client gets from `/v1`: the real router over a real store, without a network between.
+//! What a client gets from `/v1`: the real face over a real store, without a network between.
 //!
 //! | file | what it asks |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! A member to ask: the real router over a real store in a directory of its own.
+//! A member to ask: the real face over a real store in a directory of its own.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,16 +13,15 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use gaggle::api::auth::{Auth, PasswordHash, Users, hash_password};
 use gaggle::api::metrics::Metrics;
-use gaggle::api::{About, ApiParts, MemberDirectory, MemberState, MemberView, router};
+use gaggle::api::{About, ApiParts, MemberDirectory, MemberState, MemberView, front};
 use gaggle::app::{App, Health, Limits, Published, Writer, WriterParts};
 use gaggle::io::disk::{DataDir, Disk, Opening};
-use gaggle::io::serve::Connection;
+use gaggle::io::serve::{Answerer, Connection};
 use gaggle::io::tasks::Tasks;
 use gaggle::model::{ClusterId, HybridClock, MemberId, WallTime};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
-use tower::ServiceExt;
 
 /// This member's id.
 pub(crate) const ID: MemberId = MemberId::from_u64(7);
@@ -36,7 +35,7 @@ pub(crate) struct Member {
     pub(crate) auth: Arc<Auth>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) directory: Arc<Directory>,
-    router: Router,
+    front: Answerer,
     _dir: tempfile::TempDir,
 }
 
@@ -177,7 +176,7 @@ pub(crate) fn member_with(limits: Limits, body_limit: usize) -> Member {
     let auth = Arc::new(Auth::new(Users::one(USER, hash()).unwrap(), tasks.clone()));
     let metrics = Arc::new(Metrics::new());
     let directory = Arc::new(Directory::default());
-    let router = router(ApiParts {
+    let parts = ApiParts {
         app: app.clone(),
         auth: auth.clone(),
         members: directory.clone(),
@@ -191,13 +190,13 @@ pub(crate) fn member_with(limits: Limits, body_limit: usize) -> Member {
             version: "0.1.0",
             started: WallTime::from_millis(1_800_000_000_000),
         },
-    });
+    };
     Member {
         app,
         auth,
         metrics,
         directory,
-        router,
+        front: front(parts, Router::new()),
         _dir: dir,
     }
 }
@@ -240,7 +239,7 @@ impl Member {
         let remote = "192.0.2.99:4711".parse().unwrap();
         let request = request.extension(Connection { remote, peer: None });
         let request = request.body(body.into()).unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.front.answer(request).await;
         let (head, body) = response.into_parts();
         if matches!(
             head.status,

@@ -41,6 +41,9 @@ pub struct PeerParts {
     pub exchange: Exchanger,
 }
 
+/// Where the paths of the door begin.
+pub(super) const PEER_PATHS: &str = "/v1/peer/";
+
 /// The routes for peers.
 pub fn router(parts: PeerParts) -> Router {
     Router::new()

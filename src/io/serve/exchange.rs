@@ -1,18 +1,17 @@
-//! One request and its answer, between hyper and the router.
+//! One request and its answer, between hyper and whoever answers.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tower::Service;
 
 use super::activity::Activity;
+use super::answerer::Answerer;
 use super::counters::ServeCounters;
 use super::request_body::RequestBody;
 use super::response_body::{InFlight, ResponseBody};
@@ -53,11 +52,11 @@ impl Exchange {
             }
         });
         request.extensions_mut().insert(self.connection.clone());
-        let router = self.shared.router.clone();
+        let answerer = self.shared.answerer.clone();
         let counters = self.shared.serving.counters.clone();
         async move {
             let response = if fits {
-                guarded(router, request, &counters).await
+                guarded(answerer, request, &counters).await
             } else {
                 problem(
                     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -69,16 +68,15 @@ impl Exchange {
     }
 }
 
-/// Calls the router; a panic of a handler costs this request and nothing else.
+/// Has the request answered; a panic of a handler costs this request and nothing else.
 async fn guarded(
-    mut router: Router,
+    answerer: Answerer,
     request: Request<Body>,
     counters: &ServeCounters,
 ) -> Response<Body> {
-    let call = async move { router.call(request).await };
+    let call = async move { answerer.answer(request).await };
     match AssertUnwindSafe(call).catch_unwind().await {
-        Ok(Ok(response)) => response,
-        Ok(Err(never)) => match never {},
+        Ok(response) => response,
         Err(_shown_by_the_panic_hook) => {
             ServeCounters::count(&counters.panics);
             tracing::error!("a handler panicked; its request was answered with 500");

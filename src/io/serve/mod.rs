@@ -1,7 +1,7 @@
 //! Serving HTTPS: an accept loop of our own, because every limit on a stranger begins here.
 //!
 //! The idea: one task per connection. It shakes hands within a time limit, learns whether a peer
-//! or a client is calling, hands requests to the router, and is watched by [`activity`], a small
+//! or a client is calling, hands requests to the answerer, and is watched by [`activity`], a small
 //! pure account of what the connection is doing, which says until when it may go on doing it.
 //!
 //! | file | what lives there |
@@ -10,6 +10,7 @@
 //! | `counters` | what the metrics show |
 //! | `admission` | how many connections, how many from one address, a reserve for peers |
 //! | `connection` | one connection from the handshake to its end |
+//! | `answerer` | whoever answers the requests |
 //! | `complaints` | how often the log hears of refused peers |
 //! | `plain_http` | the short answer to who speaks HTTP without the S |
 //! | `activity` | what a connection is doing and until when it may |
@@ -22,6 +23,7 @@
 
 mod activity;
 mod admission;
+mod answerer;
 mod complaints;
 mod connection;
 mod counters;
@@ -39,12 +41,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::admission::Admission;
+pub use self::answerer::Answerer;
 use self::complaints::Complaints;
 pub use self::counters::ServeCounters;
 pub use self::limits::ServeLimits;
@@ -83,23 +85,23 @@ pub struct Connection {
 /// What all connections of a server share.
 struct Shared {
     serving: Serving,
-    router: Router,
+    answerer: Answerer,
     admission: Arc<Admission>,
     drain: CancellationToken,
     complaints: Complaints,
 }
 
-/// Accepts connections and answers them with `router` until the tasks are told to stop; then stops
+/// Accepts connections and answers them with `answerer` until the tasks are told to stop; then stops
 /// accepting, lets requests in flight finish for at most [`ServeLimits::drain`], and completes when
 /// every connection is gone. A handler's panic is answered with 500. A handler is dropped where it
 /// waits if its client goes away: what must be finished belongs into a task of its own.
-pub async fn serve(listener: TcpListener, serving: Serving, router: Router) {
+pub async fn serve(listener: TcpListener, serving: Serving, answerer: impl Into<Answerer>) {
     let shared = Arc::new(Shared {
         admission: Admission::new(&serving.limits, serving.counters.clone()),
         drain: CancellationToken::new(),
         complaints: Complaints::default(),
         serving,
-        router,
+        answerer: answerer.into(),
     });
     let connections = TaskTracker::new();
     let mut pause = PAUSE.0;
