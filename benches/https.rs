@@ -6,7 +6,8 @@
 //! pipelining; TLS 1.3 with a P-256 key for all but redis. Each server has as many workers as the
 //! machine has cores, and shares them with the client, so beside answers per second the table has
 //! the processor time that the server took per answer, which other work on the machine hardly
-//! changes. `--bare` adds the engine that we stand on (hyper on rustls) answering a fixed value: what
+//! changes. `--bare` adds the engine that we stand on (hyper on rustls) answering a fixed value:
+//! what
 //! is left of GET when everything of ours is taken away.
 
 mod bare;

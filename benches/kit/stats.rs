@@ -5,7 +5,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The value below which the share `at` (0 to 1) of all values lies; not a number for an empty list.
+/// The value below which the share `at` (0 to 1) of all values lies; no number for an empty list.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -54,7 +54,7 @@ pub enum Edit {
         /// The node.
         node: NodeName,
     },
-    /// Sets some of a node's settings; it is made, with the defaults for the rest, if it is missing.
+    /// Sets some of a node's settings; it is made, with defaults for the rest, if it is missing.
     Configure {
         /// The node.
         node: NodeName,

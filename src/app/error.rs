@@ -46,11 +46,11 @@ pub enum EditError {
     /// The disk failed once; nothing is acknowledged until a restart has verified the data.
     #[error("writes are fenced since the disk failed: {0}")]
     Fenced(String),
-    /// The disk failed while the write was on its way to it. Whether it was applied is unknown until
-    /// a restart has read the disk.
+    /// The disk failed while the write was on its way to it. Whether it was applied is unknown
+    /// until a restart has read the disk.
     #[error("the disk failed while the write was on its way: {0}")]
     InDoubt(String),
-    /// What is kept of this key on disk is damaged. Nothing was changed; other keys are as they were.
+    /// What is kept of this key on disk is damaged. Nothing was changed, and other keys are sound.
     #[error("what is kept of this key is damaged: {0}")]
     Damaged(String),
     /// The writer's queue is full: try again soon.

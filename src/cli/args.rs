@@ -147,8 +147,6 @@ fn first_sentence(text: &str) -> &str {
 pub(super) struct Parsed {
     pub(super) command: Command,
     pub(super) flags: Flags,
-    /// A bare word that was taken for the cluster's id.
-    pub(super) cluster_word: Option<String>,
 }
 
 /// Reads the command line.
@@ -157,17 +155,13 @@ pub(super) struct Parsed {
 /// What is wrong with it, or that help or the version was asked for; clap shows either.
 pub(super) fn parse(args: Vec<OsString>) -> Result<Parsed, clap::Error> {
     let description = description();
-    let (args, cluster_word) = in_order(args, &description)?;
+    let args = in_order(args, &description)?;
     let matches = description.try_get_matches_from(args)?;
     let command = Line::from_arg_matches(&matches)?.command;
     let flags = matches
         .subcommand()
         .map_or_else(Flags::new, |(_, matches)| flags_of(matches));
-    Ok(Parsed {
-        command,
-        flags,
-        cluster_word,
-    })
+    Ok(Parsed { command, flags })
 }
 
 fn flags_of(matches: &ArgMatches) -> Flags {
@@ -190,7 +184,7 @@ fn flags_of(matches: &ArgMatches) -> Flags {
 fn in_order(
     args: Vec<OsString>,
     description: &clap::Command,
-) -> Result<(Vec<OsString>, Option<String>), clap::Error> {
+) -> Result<Vec<OsString>, clap::Error> {
     let mut args = args.into_iter();
     let program = args.next().unwrap_or_else(|| OsString::from("gaggle"));
     let args: Vec<OsString> = args.collect();
@@ -198,7 +192,6 @@ fn in_order(
     let (before, rest) = args.split_at_checked(at).unwrap_or((&args, &[]));
     let word = rest.first().and_then(|word| word.to_str());
     let mut ordered = vec![program];
-    let mut cluster_word = None;
     let after = match word {
         None if before.is_empty() => rest,
         None => {
@@ -210,14 +203,19 @@ fn in_order(
             rest.get(1..).unwrap_or_default()
         }
         Some(word) if LATER.contains(&word) => return Err(later(description, word)),
+        Some("help") => {
+            ordered.extend(rest.get(1..).unwrap_or_default().iter().cloned());
+            ordered.push("--help".into());
+            &[]
+        }
+        Some(word) if is_a_slip(word) => return Err(slip(description, word)),
         Some(word) => {
             ordered.extend(["serve", "--cluster", word].map(OsString::from));
-            cluster_word = Some(word.to_owned());
             rest.get(1..).unwrap_or_default()
         }
     };
     ordered.extend(before.iter().chain(after).cloned());
-    Ok((ordered, cluster_word))
+    Ok(ordered)
 }
 
 fn is_command(description: &clap::Command, word: &str) -> bool {
@@ -253,6 +251,34 @@ fn setting_width(arg: &OsStr) -> Option<usize> {
     }
 }
 
+/// Words that other programs have for commands of ours; nobody calls a cluster so by intent.
+const FOREIGN: [(&str, &str); 10] = [
+    ("list", "ls"),
+    ("put", "set"),
+    ("delete", "rm"),
+    ("del", "rm"),
+    ("remove", "rm"),
+    ("start", "serve"),
+    ("run", "serve"),
+    ("server", "serve"),
+    ("stat", "status"),
+    ("nodes", "ls"),
+];
+
+/// Whether a word was meant for a command: a member must not start by a slip of the finger.
+fn is_a_slip(word: &str) -> bool {
+    likely_command(word).is_some()
+}
+
+fn slip(description: &clap::Command, word: &str) -> clap::Error {
+    let meant = likely_command(word).unwrap_or_default();
+    let message = format!(
+        "there is no command \"{word}\"; did you mean \"{meant}\"?\n\n\
+         For a member of a cluster with this id: gaggle serve --cluster {word}\n"
+    );
+    clap::Error::raw(clap::error::ErrorKind::InvalidSubcommand, message).with_cmd(description)
+}
+
 fn later(description: &clap::Command, word: &str) -> clap::Error {
     let message = format!(
         "the command \"{word}\" comes later and is not in this version\n\nFor a cluster with this \
@@ -265,7 +291,11 @@ fn later(description: &clap::Command, word: &str) -> clap::Error {
 }
 
 /// A command that a mistyped word may have meant.
-pub(super) fn likely_command(word: &str) -> Option<String> {
+fn likely_command(word: &str) -> Option<String> {
+    let foreign = FOREIGN.iter().find(|(theirs, _)| *theirs == word);
+    if let Some((_, ours)) = foreign {
+        return Some((*ours).to_owned());
+    }
     let description = description();
     let commands = description.get_subcommands();
     let names: Vec<String> = commands.map(|c| c.get_name().to_owned()).collect();
@@ -284,8 +314,8 @@ fn is_close(a: &str, b: &str) -> bool {
             true
         }
         Some(([_, rest @ ..], [_, end @ ..])) if rest == end => true,
-        Some(([_, rest @ ..], end) | (end, [_, rest @ ..])) => rest == end,
-        _ => false,
+        Some((a, b)) => a.get(1..) == Some(b) || b.get(1..) == Some(a),
+        None => false,
     }
 }
 
@@ -296,7 +326,7 @@ mod tests {
     fn ordered(line: &str) -> String {
         let args = line.split_whitespace().map(OsString::from).collect();
         match in_order(args, &description()) {
-            Ok((args, _)) => {
+            Ok(args) => {
                 let words: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
                 words.join(" ")
             }
@@ -376,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_finger_is_recognized() {
-        for word in ["stauts", "statu", "sttatus", "statud"] {
+        for word in ["stauts", "statu", "sttatus", "statud", "sttus", "tatus"] {
             assert_eq!(likely_command(word).as_deref(), Some("status"), "{word}");
         }
         for word in ["prod", "gaggle", "cluster-7", ""] {

@@ -72,7 +72,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(parsed: Parsed) -> Result<Exit, Failure> {
     let flags = parsed.flags;
     match parsed.command {
-        Command::Serve(command) => command.run(flags, parsed.cluster_word.as_deref()),
+        Command::Serve(command) => command.run(flags),
         Command::Demo(command) => command.run(),
         Command::Get(command) => command.run(flags),
         Command::Set(command) => command.run(flags),

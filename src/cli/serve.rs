@@ -4,7 +4,6 @@ use std::io::Read;
 
 use serde_json::json;
 
-use super::args::likely_command;
 use super::exit::{Exit, Failure};
 use super::output::{self, Tone};
 use crate::config::{Config, Flags, LogFormat};
@@ -24,10 +23,7 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) fn run(self, flags: Flags, cluster_word: Option<&str>) -> Result<Exit, Failure> {
-        if let Some(word) = cluster_word {
-            note_a_likely_slip(word);
-        }
+    pub(super) fn run(self, flags: Flags) -> Result<Exit, Failure> {
         let config = config(flags.clone())?;
         if self.stop_with_stdin {
             Tasks::thread("stdin", stop_at_end_of_stdin)?;
@@ -49,16 +45,6 @@ fn config_text(flags: Flags) -> Result<Config, String> {
     config(flags).map_err(|failure| failure.to_string())
 }
 
-fn note_a_likely_slip(word: &str) {
-    if let Some(command) = likely_command(word) {
-        let note = format!(
-            "no command is called {word:?}, so this runs a member of the cluster {word:?}; did \
-             you mean `gaggle {command}`?"
-        );
-        output::message("note", Tone::Warning, &note);
-    }
-}
-
 /// Tells the operator what the log must not hold: a secret and a password that were made just now.
 fn tell(started: &Started, format: LogFormat) {
     let lines = [
@@ -70,8 +56,9 @@ fn tell(started: &Started, format: LogFormat) {
         }),
         started.new_secret.as_ref().map(|secret| {
             format!(
-                "to join from another host: GAGGLE_SECRET={secret} gaggle serve --cluster {}",
-                started.cluster
+                "to join from another host, with the same password: GAGGLE_SECRET={secret} \
+                 GAGGLE_PASSWORD=... gaggle serve --cluster {} --discovery-port {}",
+                started.cluster, started.discovery_port
             )
         }),
         Some(format!(

@@ -20,13 +20,13 @@ use crate::model::NodeName;
 ///
 ///   gaggle set web colour blue          the value blue
 ///   gaggle set web page @page.html      the content of a file
-///   gaggle set web page - < page.html   what comes in on stdin (also without VALUE)
+///   gaggle set web page - < page.html   what comes in on stdin
 ///   gaggle set web --pairs colour=blue size=4
 ///                                       both at once, or none
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 #[command(
-    override_usage = "gaggle set [OPTIONS] <NODE> <KEY> [VALUE|@FILE|-]\n       \
+    override_usage = "gaggle set [OPTIONS] <NODE> <KEY> <VALUE|@FILE|->\n       \
                             gaggle set [OPTIONS] <NODE> --pairs <KEY=VALUE>..."
 )]
 pub(super) struct Set {
@@ -152,11 +152,9 @@ impl Set {
 fn octets(value: Option<&str>, is_literal: bool) -> Result<Vec<u8>, Failure> {
     match value {
         Some(text) if is_literal => Ok(text.as_bytes().to_vec()),
-        None if io::stdin().is_terminal() => {
-            Err(Failure::usage("the value is missing")
-                .hint("give it as a word, as @FILE, or on stdin"))
-        }
-        None | Some("-") => stdin(),
+        None => Err(Failure::usage("the value is missing")
+            .hint("give it as a word, as @FILE, or as - for stdin; with --pairs as key=value")),
+        Some("-") => stdin(),
         Some(text) => match text.strip_prefix('@') {
             Some(path) => fs::read(path)
                 .with_context(|| format!("the file {path} cannot be read"))

@@ -25,8 +25,9 @@ pub(super) struct Access {
 /// Reads or makes the secret and the password.
 pub(super) fn open(config: &Config) -> Result<Access, DaemonError> {
     let (secrets, new_secret) = secrets(config)?;
-    let (password, new_password) = password(config)?;
     let keyring = secrets.keys(&config.cluster)?;
+    same_cluster(config, &keyring)?;
+    let (password, new_password) = password(config)?;
     let users = users(&config.user, &password)?;
     Ok(Access {
         keyring,
@@ -38,7 +39,12 @@ pub(super) fn open(config: &Config) -> Result<Access, DaemonError> {
 
 /// The users after a reload: the password may have changed.
 pub(super) fn reload(config: &Config) -> Result<Users, DaemonError> {
-    users(&config.user, &password(config)?.0)
+    match config.password.clone().or_else(|| config.data.password()) {
+        Some(password) => users(&config.user, password.reveal()),
+        None => Err(DaemonError::User(
+            "no password is given, and the file of the one that was made is gone".to_owned(),
+        )),
+    }
 }
 
 fn users(name: &str, password: &str) -> Result<Users, DaemonError> {
@@ -53,6 +59,9 @@ fn secrets(config: &Config) -> Result<(Secrets, Option<String>), DaemonError> {
     if let Some(kept) = config.data.secret() {
         return Ok((Secrets::parse(kept.reveal())?, None));
     }
+    if config.data.ca_file().exists() {
+        return Err(DaemonError::SecretMissing(config.data.path().to_owned()));
+    }
     let made = Secret::generate();
     let write = config.data.write_secret(made.reveal());
     write.map_err(|why| DaemonError::File {
@@ -63,6 +72,22 @@ fn secrets(config: &Config) -> Result<(Secrets, Option<String>), DaemonError> {
         Secrets::parse(made.reveal())?,
         Some(made.reveal().to_owned()),
     ))
+}
+
+/// The data directory remembers the authority of its cluster: data of one cluster must not begin
+/// another by a forgotten or mistyped secret. During a rotation one of the secrets is known.
+fn same_cluster(config: &Config, keyring: &Keyring) -> Result<(), DaemonError> {
+    let Ok(kept) = std::fs::read_to_string(config.data.ca_file()) else {
+        return Ok(());
+    };
+    let known = keyring
+        .authorities()
+        .iter()
+        .any(|one| kept.contains(one.ca_pem().trim()));
+    if known || kept.trim().is_empty() {
+        return Ok(());
+    }
+    Err(DaemonError::OtherSecret(config.data.path().to_owned()))
 }
 
 /// The password in force, and whether it was made just now.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::app::EditError;
 use crate::io::disk::{DirError, DiskError};
@@ -26,8 +27,22 @@ pub enum DaemonError {
         why: io::Error,
     },
     /// The secret cannot be used.
-    #[error("the cluster's secret: {0}")]
+    #[error("the cluster's secret cannot be used")]
     Secret(#[from] SecretError),
+    /// The data directory is a cluster's, and no secret was given.
+    #[error(
+        "{} holds the data of a cluster whose secret was given from outside: give it again \
+         (GAGGLE_SECRET or --secret-file). To begin another cluster with this data, remove ca.pem \
+         there first", .0.display()
+    )]
+    SecretMissing(PathBuf),
+    /// The data directory is that of a cluster with another secret.
+    #[error(
+        "{} holds the data of a cluster with another secret. Give that one; to change a secret, \
+         give the new and the old one, separated by a comma. To begin another cluster with this \
+         data, remove ca.pem there first", .0.display()
+    )]
+    OtherSecret(PathBuf),
     /// The first user's name or password cannot be used.
     #[error("the first user: {0}")]
     User(String),

@@ -79,7 +79,9 @@ pub(super) async fn run(
     tokio::select! {
         () = running.stop() => {}
         () = signals.stop() => tracing::warn!("a second signal: ending at once"),
-        () = tokio::time::sleep(limit) => tracing::warn!("the time to stop is over; store.json may be older than the database"),
+        () = tokio::time::sleep(limit) => tracing::warn!(
+            "the time to stop is over; store.json may be older than the database"
+        ),
     }
     ended
 }
@@ -124,6 +126,7 @@ async fn start(
         user: config.user.clone(),
         new_password,
         new_secret,
+        discovery_port: config.discovery_port,
         imported,
         keys: store.app.view().store.counts().keys,
     };
@@ -304,10 +307,12 @@ impl Running {
         };
         self.logging.change(&config.log);
         match access::reload(&config) {
-            Ok(users) => self.auth.replace_users(users),
+            Ok(users) => {
+                self.auth.replace_users(users);
+                tracing::info!("credentials and log level read again");
+            }
             Err(error) => tracing::error!(%error, "the credentials stay as they are"),
         }
-        tracing::info!("reloaded");
     }
 
     /// Stops in order: no new requests, the last pushes, goodbye, drivers, `store.json`, database.

@@ -68,6 +68,8 @@ pub struct Started {
     pub new_password: Option<String>,
     /// A secret that was made just now; another host joins with it.
     pub new_secret: Option<String>,
+    /// The port of discovery, which all members share.
+    pub discovery_port: u16,
     /// How many edits of `store.json` were taken.
     pub imported: usize,
     /// Keys in the store.

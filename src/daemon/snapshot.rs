@@ -58,8 +58,8 @@ async fn write(app: &App, file: &SharedFile, tasks: &Tasks) -> Option<u64> {
         Ok(Some(aside)) => {
             tracing::warn!(
                 set_aside = %aside.display(),
-                "store.json was edited while the member runs; the edit was set aside. To take it \
-                 over, stop the member, put it in place of store.json, start the member",
+                "store.json held edits that were not all taken (made while the member runs, or \
+                 older than what was written since); they were set aside",
             );
             Some(revision)
         }

@@ -65,11 +65,13 @@ async fn only_the_two_probes_are_open() {
     for path in ["/livez", "/readyz"] {
         member.ask_as_is("GET", path, &[], "").await.is(200);
         member.ask_as_is("HEAD", path, &[], "").await.is(200);
-        for method in ["PUT", "OPTIONS", "POST", "DELETE"] {
-            member
-                .ask_as_is(method, path, &[], "")
-                .await
-                .is_problem(401, "unauthorized");
+        let options = member.ask_as_is("OPTIONS", path, &[], "").await;
+        options.is(204);
+        assert_eq!(options.header("allow"), "GET, HEAD, OPTIONS");
+        for method in ["PUT", "POST", "DELETE"] {
+            let refused = member.ask_as_is(method, path, &[], "").await;
+            refused.is_problem(405, "method-not-allowed");
+            assert_eq!(refused.header("allow"), "GET, HEAD, OPTIONS");
         }
     }
 }

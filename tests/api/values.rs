@@ -145,7 +145,22 @@ async fn a_value_can_be_had_with_all_that_is_known_about_it() {
     let stamp = put.header("etag").trim_matches('"').to_owned();
     let accept = [("accept", "application/json;q=0.9, text/html")];
     let described = member.ask("GET", "/v1/store/web/colour", &accept, "").await;
-    assert_eq!(described.header("etag"), put.header("etag"));
+    let tag = format!("\"{stamp};json\"");
+    assert_eq!(
+        described.header("etag"),
+        tag,
+        "another form has another tag"
+    );
+    let raw_tag = [accept[0], ("if-none-match", put.header("etag"))];
+    member
+        .ask("GET", "/v1/store/web/colour", &raw_tag, "")
+        .await
+        .is(200);
+    let own_tag = [accept[0], ("if-none-match", &*tag)];
+    member
+        .ask("GET", "/v1/store/web/colour", &own_tag, "")
+        .await
+        .is(304);
     let got = described.json();
     let written = got["written"].as_str().unwrap().to_owned();
     assert!(written.ends_with('Z') && written.contains('T'), "{written}");

@@ -31,7 +31,7 @@ fn a_binary_value_in_json_is_base64() {
     let member = Member::start();
     assert_eq!(
         member
-            .run_with_stdin(["set", "web", "bin"], b"\xff\xfe")
+            .run_with_stdin(["set", "web", "bin", "-"], b"\xff\xfe")
             .code,
         0
     );
@@ -91,7 +91,7 @@ fn nodes_and_keys_are_listed_in_every_format() {
 fn a_pipe_gets_no_colour_and_a_reader_that_leaves_is_no_error() {
     let member = Member::start();
     let large = "x".repeat(1 << 20);
-    let ran = member.run_with_stdin(["set", "web", "large"], large.as_bytes());
+    let ran = member.run_with_stdin(["set", "web", "large", "-"], large.as_bytes());
     assert_eq!(ran.code, 0, "{ran:?}");
     for args in [
         ["ls", "web"],

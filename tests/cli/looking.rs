@@ -138,13 +138,16 @@ fn a_bare_first_word_is_the_clusters_id() {
 }
 
 #[test]
-fn a_word_that_looks_like_a_command_is_noted() {
-    let member = Member::start_with(&["stauts"], &[]);
-    assert!(
-        member.log().contains("did you mean `gaggle status`?"),
-        "{}",
-        member.log()
-    );
+fn a_slip_of_the_finger_starts_no_member() {
+    let member = Member::start();
+    for (word, meant) in [("stauts", "status"), ("mebers", "members"), ("list", "ls")] {
+        let ran = member.run([word]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        let advice = format!("did you mean \"{meant}\"?");
+        assert!(ran.stderr.contains(&advice), "{ran:?}");
+    }
+    assert!(member.run(["help"]).text().contains("Usage"));
+    assert!(member.run(["help", "get"]).text().contains("gaggle get"));
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn on_terminal(member: &Member, line: &str, typed: &str) -> Ran {
 #[test]
 fn a_value_cannot_command_the_terminal() {
     let member = Member::start();
-    let ran = member.run_with_stdin(["set", "web", "evil"], b"\x1b[31mred\x07\nline");
+    let ran = member.run_with_stdin(["set", "web", "evil", "-"], b"\x1b[31mred\x07\nline");
     assert_eq!(ran.code, 0, "{ran:?}");
     let seen = on_terminal(&member, "gaggle get web evil", "").text();
     assert_eq!(seen, "\\x1b[31mred\\x07\r\nline\r\n");

@@ -19,7 +19,7 @@ fn a_value_comes_out_as_it_went_in() {
     assert_eq!(member.run(["set", "web", "number", "-5"]).code, 0);
     let ran = member.run_with_stdin(["set", "web", "piped", "-"], b"a\r\nb\0\n");
     assert_eq!(ran.code, 0, "{ran:?}");
-    let ran = member.run_with_stdin(["set", "web", "piped too"], b"\xff");
+    let ran = member.run_with_stdin(["set", "web", "piped too", "-"], b"\xff");
     assert_eq!(ran.code, 0, "{ran:?}");
 
     let expected: [(&str, &[u8]); 7] = [

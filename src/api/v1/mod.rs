@@ -22,11 +22,16 @@ pub use members::{MemberDirectory, MemberState, MemberView};
 
 /// The answer of a resource that needs no credentials and tells nothing secret, if it is one.
 pub(super) fn open(api: &Api, route: Route<'_>, verb: Verb, head: &Parts) -> Option<Answer> {
+    let plain = head.uri.query().is_none();
     match (route, verb) {
         (Route::Livez, Verb::Get) => Some(health::live(head)),
         (Route::Readyz, Verb::Get) => health::ready(api, head),
-        (Route::Livez | Route::Readyz, Verb::Options) => Some(Ok(reply::options(route.allow()))),
-        (Route::Livez | Route::Readyz, _) => Some(Err(Problem::method_not_allowed(route.allow()))),
+        (Route::Livez | Route::Readyz, Verb::Options) if plain => {
+            Some(Ok(reply::options(route.allow())))
+        }
+        (Route::Livez | Route::Readyz, _) if plain => {
+            Some(Err(Problem::method_not_allowed(route.allow())))
+        }
         _ => None,
     }
 }

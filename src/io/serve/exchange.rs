@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use super::activity::Activity;
 use super::answerer::Answerer;
 use super::counters::ServeCounters;
-use super::request_body::RequestBody;
+use super::request_body::{Leave, RequestBody, read_away};
 use super::response_body::{InFlight, ResponseBody};
 use super::{Connection, Shared};
 
@@ -44,11 +44,15 @@ impl Exchange {
         let in_flight = InFlight::begin(&self.activity);
         let limits = &self.shared.serving.limits;
         let fits = request.headers().len() <= limits.headers;
+        let is_h2 = request.version() == http::Version::HTTP_2;
+        let tasks = self.shared.serving.tasks.clone();
         let mut request = request.map(|body| {
             if body.is_end_stream() {
                 Body::empty()
             } else {
-                Body::new(RequestBody::new(body, limits))
+                let read = move |body| tasks.spawn_until_stop(read_away(body));
+                let leave = is_h2.then(|| Box::new(read) as Leave<_>);
+                Body::new(RequestBody::new(body, limits, leave))
             }
         });
         request.extensions_mut().insert(self.connection.clone());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use tokio::time::Sleep;
 
 use super::limits::ServeLimits;
@@ -32,10 +33,40 @@ impl SlowBody {
     }
 }
 
+/// What becomes of a body that was not read to its end.
+pub(super) type Leave<B> = Box<dyn FnOnce(B) + Send + Sync>;
+
+/// The most of an unread body that is read away, in bytes, and the longest time for it.
+const AWAY: (usize, Duration) = (32 << 20, Duration::from_secs(5));
+
+/// Reads the rest of a body away. A server that resets an HTTP/2 stream because it does not want
+/// the rest hides its own answer from some clients, for the reset overtakes it.
+pub(super) async fn read_away<B>(mut body: B)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut read = 0;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > AWAY.0 {
+                return;
+            }
+        }
+    };
+    // Whether it ended or not: what is left is reset.
+    tokio::time::timeout(AWAY.1, reading)
+        .await
+        .unwrap_or_default();
+}
+
 /// A body with two time limits: for each pause, and for the whole. They run only while the handler
 /// waits for more.
+///
+/// What a handler did not read is given to `leave` when the handler lets go of the body.
 pub(super) struct RequestBody<B> {
-    inner: B,
+    inner: Option<B>,
+    leave: Option<Leave<B>>,
     pause: Duration,
     whole: Duration,
     pause_timer: Option<Pin<Box<Sleep>>>,
@@ -43,9 +74,10 @@ pub(super) struct RequestBody<B> {
 }
 
 impl<B> RequestBody<B> {
-    pub(super) fn new(inner: B, limits: &ServeLimits) -> Self {
+    pub(super) fn new(inner: B, limits: &ServeLimits, leave: Option<Leave<B>>) -> Self {
         Self {
-            inner,
+            inner: Some(inner),
+            leave,
             pause: limits.body_idle,
             whole: limits.body_total,
             pause_timer: None,
@@ -69,6 +101,14 @@ impl<B> RequestBody<B> {
     }
 }
 
+impl<B> Drop for RequestBody<B> {
+    fn drop(&mut self) {
+        if let (Some(inner), Some(leave)) = (self.inner.take(), self.leave.take()) {
+            leave(inner);
+        }
+    }
+}
+
 impl<B> Body for RequestBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -81,8 +121,14 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
             self.pause_timer = None;
+            if !matches!(frame, Some(Ok(_))) {
+                self.leave = None;
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         ready!(self.poll_timers(cx));
@@ -90,10 +136,10 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().map(Body::size_hint).unwrap_or_default()
     }
 }

@@ -8,7 +8,7 @@
 //! Nothing here must be exact to be right: merging is idempotent, so a store that changes during
 //! the walk, an answer cut short or a walk given up leave a smaller difference for the next walk.
 //!
-//! [`Walk`] is the asker, [`answer`] the answerer, [`Schedule`] decides when to walk with whom.
+//! [`Walk`] is the asker, [`answer()`] the answerer, [`Schedule`] decides when to walk with whom.
 
 mod answer;
 mod schedule;
