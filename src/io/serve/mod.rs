@@ -91,10 +91,12 @@ struct Shared {
     complaints: Complaints,
 }
 
-/// Accepts connections and answers them with `answerer` until the tasks are told to stop; then stops
-/// accepting, lets requests in flight finish for at most [`ServeLimits::drain`], and completes when
-/// every connection is gone. A handler's panic is answered with 500. A handler is dropped where it
-/// waits if its client goes away: what must be finished belongs into a task of its own.
+/// Accepts connections and answers them with `answerer` until the tasks are told to stop.
+///
+/// Then it stops accepting, lets requests in flight finish for at most [`ServeLimits::drain`], and
+/// completes when every connection is gone. A handler's panic is answered with 500. A handler is
+/// dropped where it waits if its client goes away: what must be finished belongs into a task of
+/// its own.
 pub async fn serve(listener: TcpListener, serving: Serving, answerer: impl Into<Answerer>) {
     let shared = Arc::new(Shared {
         admission: Admission::new(&serving.limits, serving.counters.clone()),
