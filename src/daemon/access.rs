@@ -119,13 +119,63 @@ fn new_password() -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::path::Path;
 
     use super::*;
+    use crate::config::{Flags, Layers};
 
     #[test]
     fn passwords_are_long_and_never_the_same() {
         let made: HashSet<String> = (0..100).map(|_| new_password()).collect();
         assert_eq!(made.len(), 100);
         assert!(made.iter().all(|password| password.len() == 24));
+    }
+
+    /// The configuration of a member in this directory with these variables.
+    fn config(dir: &Path, variables: &[(&str, &str)]) -> Config {
+        let look_up = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            let here = (name == "GAGGLE_DATA").then(|| dir.as_os_str().to_owned());
+            here.or_else(|| found.map(|(_, value)| value.into()))
+        };
+        let layers = Layers::new(Flags::new(), &look_up).unwrap();
+        Config::check(&layers).unwrap().0
+    }
+
+    #[test]
+    fn a_directory_takes_only_a_secret_of_its_own_cluster() {
+        let dir = tempfile::tempdir().unwrap();
+        let alone = config(dir.path(), &[]);
+        let first = open(&alone).unwrap();
+        let secret = first.new_secret.expect("an empty directory makes a secret");
+        alone.data.write_ca(&first.keyring.ca_pem()).unwrap();
+        assert!(open(&alone).unwrap().new_secret.is_none(), "it was kept");
+
+        let other = Secret::generate().reveal().to_owned();
+        let with = |secret: &str| config(dir.path(), &[("GAGGLE_SECRET", secret)]);
+        let refused = open(&with(&other)).err();
+        assert!(
+            matches!(refused, Some(DaemonError::OtherSecret(_))),
+            "{refused:?}"
+        );
+        open(&with(&format!("{other},{secret}"))).expect("a rotation is no other cluster");
+
+        std::fs::remove_file(alone.data.secret_file()).unwrap();
+        let refused = open(&alone).err();
+        assert!(
+            matches!(refused, Some(DaemonError::SecretMissing(_))),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn a_reload_makes_no_password() {
+        let dir = tempfile::tempdir().unwrap();
+        let alone = config(dir.path(), &[]);
+        assert!(open(&alone).unwrap().new_password.is_some());
+        reload(&alone).expect("the password is kept");
+        std::fs::remove_file(alone.data.password_file()).unwrap();
+        assert!(reload(&alone).is_err());
+        assert!(!alone.data.password_file().exists());
     }
 }
