@@ -1,4 +1,4 @@
-//! How fast the disk is: durable batches and the time to load a store.
+//! How fast the disk is: durable batches, commits of the strong log, and the time to load a store.
 //!
 //! `cargo bench --bench disk -- [KEYS] [DIRECTORY] [kill]` (default 100000 and a temporary
 //! directory). With `kill` the database is left as after a kill; another run on the same directory
@@ -13,6 +13,7 @@ use gaggle::io::disk::{DataDir, Disk, Loaded, Opening};
 use gaggle::model::{
     Change, Content, HybridTime, MemberId, NodeName, Stamp, Store, Value, Version, WallTime,
 };
+use gaggle::strong::engine::LogChange;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1).filter(|word| word != "--bench");
@@ -39,6 +40,7 @@ fn main() -> anyhow::Result<()> {
             rate(count * size, took)
         );
     }
+    log(&disk)?;
     println!("size: {:?}", disk.room());
     disk.close();
     let ((disk, loaded), took) = timed(|| open(&path))?;
@@ -87,6 +89,41 @@ fn fill(disk: &mut Disk, store: &mut Store, keys: u64, size: u64) -> anyhow::Res
     Ok(())
 }
 
+/// Entries of 200 bytes, in commits of some sizes; and what it takes to read and to drop them.
+fn log(disk: &Disk) -> anyhow::Result<()> {
+    let log = disk.log_disk();
+    let mut next = 1;
+    for size in [1, 16, 64] {
+        let count = 500;
+        let ((), took) = timed(|| {
+            for _ in 0..count {
+                let append = |index| LogChange::Append {
+                    index,
+                    entry: vec![7; 200].into(),
+                };
+                let changes: Vec<LogChange> = (next..next + size).map(append).collect();
+                log.commit(&changes)?;
+                next += size;
+            }
+            Ok(())
+        })?;
+        println!(
+            "strong log, {size} entries a commit: {}, {}",
+            rate(count, took),
+            rate(count * size, took)
+        );
+    }
+    let (kept, took) = timed(|| Ok(log.load()?))?;
+    println!("load of the log {:?}: {took:?}", kept.log);
+    let (found, took) = timed(|| Ok(log.entries(1, next, usize::MAX)?))?;
+    println!("reading {} entries: {took:?}", found.len());
+    let (one, took) = timed(|| Ok(log.entries(next - 1, next, 0)?))?;
+    println!("reading {} entry: {took:?}", one.len());
+    let ((), took) = timed(|| Ok(log.commit(&[LogChange::Purge(next - 100)])?))?;
+    println!("dropping all but 99: {took:?}");
+    Ok(())
+}
+
 fn update(
     disk: &mut Disk,
     store: &mut Store,
@@ -126,7 +163,7 @@ fn commit(
                 member: MemberId::from_u64(1),
                 sequence,
             },
-            replaces: None,
+            replaces: gaggle::model::Replaces::Nothing,
             author: author.clone(),
             written: WallTime::from_millis(sequence),
             expires: None,

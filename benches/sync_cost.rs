@@ -21,7 +21,7 @@ use gaggle::model::{
     Change, Content, HybridTime, KeyName, MemberId, NodeName, NodeRegister, NodeState, Older,
     Settings, Stamp, Store, Value, Version, WallTime,
 };
-use gaggle::protocol::message::{Ask, Reply, decode, encode};
+use gaggle::protocol::message::{About, Ask, Reply, Taken, decode, encode};
 use gaggle::protocol::sync::{History, Walk, WalkStep, answer};
 use kit::member::{Cluster, Member, key, request, value};
 use kit::{elapsed, stats, table};
@@ -114,7 +114,7 @@ fn stamp(member: u64, sequence: u64) -> Stamp {
 fn change(at: u64, member: u64, sequence: u64) -> Change {
     let version = Version {
         stamp: stamp(member, sequence),
-        replaces: None,
+        replaces: gaggle::model::Replaces::Nothing,
         author: "admin".into(),
         written: WallTime::from_millis(sequence),
         expires: None,
@@ -142,11 +142,12 @@ struct Cost {
 fn walk(asker: &mut Store, answerer: &mut Store) -> Cost {
     let begin = clock::mono();
     let (mut bytes, mut questions) = (0, 0);
-    let mut walk = Walk::new();
+    let mut walk = Walk::new(About::default());
     let Ok(mut step) = walk.next(asker, &Bare);
     loop {
         let next = match step {
             WalkStep::Done => break,
+            WalkStep::Include(_) | WalkStep::LetGo { .. } => walk.next(asker, &Bare),
             WalkStep::Merge(changes) => {
                 changes.iter().for_each(|change| merge(asker, change));
                 walk.next(asker, &Bare)
@@ -172,12 +173,18 @@ fn walk(asker: &mut Store, answerer: &mut Store) -> Cost {
 
 fn answered(store: &mut Store, sent: &[u8]) -> Reply {
     match decode::<Ask>(sent).expect("our own message") {
-        Ask::Push(changes) => {
-            changes.iter().for_each(|change| merge(store, change));
-            Reply::Taken(changes.len() as u64)
+        Ask::Push { changes, .. } => {
+            changes
+                .changes
+                .iter()
+                .for_each(|change| merge(store, change));
+            Reply::Taken(Taken {
+                new: changes.changes.len() as u64,
+                ..Taken::default()
+            })
         }
         ask => {
-            let Ok(reply) = answer(store, &Bare, ask);
+            let Ok(reply) = answer(store, &Bare, About::default, ask);
             reply.expect("a question has an answer")
         }
     }

@@ -7,6 +7,7 @@
 //! | [`model`] | pure data and its laws: names, stamps, versions, the store, its digest, its feed |
 //! | [`config`] | flags, environment and file become one checked configuration |
 //! | [`protocol`] | pure state machines: sealed datagrams, beacon, membership, push, sync |
+//! | [`strong`] | pure: what the Raft log means: commands, strong nodes, counters, locks, ordered logs |
 //! | [`io`] | thin shells around the world: clock, randomness, tasks, UDP, TLS, disk, HTTP client |
 //! | [`app`] | what a member can do, whoever asks: one handle, used by every face |
 //! | [`api`] | the HTTPS face: `/v1`, the peers' door, authentication, problems |
@@ -23,3 +24,4 @@ pub mod daemon;
 pub mod io;
 pub mod model;
 pub mod protocol;
+pub mod strong;

@@ -39,7 +39,7 @@ pub(super) enum Given {
 pub(super) fn members(body: &[u8]) -> Result<BTreeMap<String, Given>, Problem> {
     let text = std::str::from_utf8(body)
         .map_err(|_| Problem::new(Code::InvalidBody, "the body is no UTF-8"))?;
-    let raw: Members<'_> = serde_json::from_str(text).map_err(|error| {
+    let raw = object(text).map_err(|error| {
         Problem::new(
             Code::InvalidBody,
             format!("the body is no JSON object of values: {error}"),
@@ -52,7 +52,7 @@ pub(super) fn members(body: &[u8]) -> Result<BTreeMap<String, Given>, Problem> {
             format!("the value of {name:?} {fault}"),
         )),
     };
-    raw.0.into_iter().map(given).collect()
+    raw.into_iter().map(given).collect()
 }
 
 /// Reads an object that becomes `T`.
@@ -73,6 +73,14 @@ pub(super) fn document<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Prob
             format!("the body cannot be read: {error}"),
         )
     })
+}
+
+/// The members of an object as they stand in its text; each may come once only.
+///
+/// # Errors
+/// The text is no object, with the place in it.
+pub(super) fn object(text: &str) -> Result<BTreeMap<String, &RawValue>, serde_json::Error> {
+    serde_json::from_str::<Members<'_>>(text).map(|members| members.0)
 }
 
 struct Members<'a>(BTreeMap<String, &'a RawValue>);
@@ -110,7 +118,7 @@ struct Base64Form {
 }
 
 /// What a JSON text means as a value; or what is wrong with it.
-fn given(text: &str) -> Result<Given, &'static str> {
+pub(super) fn given(text: &str) -> Result<Given, &'static str> {
     match text.as_bytes().first() {
         Some(b'n') => Ok(Given::Null),
         Some(b'"') => serde_json::from_str(text)
@@ -133,7 +141,7 @@ fn kept(text: &str) -> Result<Given, &'static str> {
 }
 
 /// Checks what the parser let through unread: nesting, and escapes in strings. The text is JSON.
-fn check(text: &str) -> Result<(), &'static str> {
+pub(super) fn check(text: &str) -> Result<(), &'static str> {
     let mut bytes = text.bytes();
     let (mut depth, mut quoted) = (0_usize, false);
     let mut high = false;

@@ -23,22 +23,28 @@ pub(super) fn of_value(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     if essence.eq_ignore_ascii_case(FORM) {
         return Ok(None);
     }
-    let is_token = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
-    };
-    let is_type = essence
-        .split_once('/')
-        .is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
-    if is_type && text.len() <= TYPE_LIMIT {
+    if is_type(text) {
         return Ok(Some(text));
     }
     Err(Problem::new(
         Code::InvalidHeader,
         "the Content-Type is no media type of at most 255 characters",
     ))
+}
+
+/// Whether a text is a media type that is kept with a value.
+pub(super) fn is_type(text: &str) -> bool {
+    let is_token = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    };
+    let is_visible = |byte: u8| byte == b'\t' || (b' '..=b'~').contains(&byte);
+    let parts = essence(text).split_once('/');
+    parts.is_some_and(|(kind, sub)| is_token(kind) && is_token(sub))
+        && text.len() <= TYPE_LIMIT
+        && text.bytes().all(is_visible)
 }
 
 /// Whether a document's body may be taken for JSON: it says so, or it says nothing of its own.

@@ -6,19 +6,28 @@
 //! [`Problem`]: problem::Problem
 
 mod accept;
+mod acking;
 pub mod auth;
 mod body;
+mod classes;
 mod conditions;
+mod coordination;
+mod events;
+mod followers;
 mod guard;
 mod json;
+mod log_clock;
 mod media;
 pub mod metrics;
 mod pages;
 pub mod peer;
 pub mod problem;
+mod query;
 mod reply;
 mod route;
 mod server;
+mod session;
+mod strong_problem;
 mod v1;
 
 pub use server::{About, ApiParts, front};

@@ -10,8 +10,9 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-use crate::app::EditError;
+use crate::app::{Acknowledged, EditError};
 use crate::model::NameError;
+use crate::protocol::clocks::ClockTrouble;
 
 /// What became of the thing that the client asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -63,10 +64,32 @@ codes! {
     Unauthorized "unauthorized" UNAUTHORIZED "Credentials are needed",
     /// A browser sent it on behalf of another site.
     CrossSite "cross-site" FORBIDDEN "The request came from another site",
+    /// The session that the request brings is none of this cluster.
+    BadSession "bad-session" BAD_REQUEST "The session is not valid",
+    /// This member has not seen as much as the session.
+    SessionBehind "session-behind" SERVICE_UNAVAILABLE "This member is behind the session",
+    /// Too few members had the write on disk in time; this one has.
+    AckTimeout "ack-timeout" GATEWAY_TIMEOUT "Too few members acknowledged in time",
     /// There is no such node.
     NodeNotFound "node-not-found" NOT_FOUND "There is no such node",
     /// The node has no such key.
     KeyNotFound "key-not-found" NOT_FOUND "There is no such key",
+    /// There is no such member.
+    MemberNotFound "member-not-found" NOT_FOUND "There is no such member",
+    /// The member cannot be forgotten while it is here.
+    MemberAlive "member-alive" CONFLICT "The member is alive",
+    /// A member cannot forget itself.
+    MemberIsSelf "member-is-self" CONFLICT "A member cannot forget itself",
+    /// Several versions of the key have a stamp that begins so.
+    VersionAmbiguous "version-ambiguous" CONFLICT "Several versions have such a stamp",
+    /// Several members have this name.
+    MemberAmbiguous "member-ambiguous" CONFLICT "Several members have this name",
+    /// This member was forgotten by the cluster.
+    Forgotten "forgotten" SERVICE_UNAVAILABLE "This member was forgotten by the cluster",
+    /// This version of the key is not kept.
+    VersionNotFound "version-not-found" NOT_FOUND "There is no such version",
+    /// This version is a deletion: it has no value.
+    VersionDeleted "version-deleted" GONE "The version is a deletion",
     /// There is nothing at this path.
     NotFound "not-found" NOT_FOUND "There is nothing here",
     /// The path is right, the method is not.
@@ -75,6 +98,10 @@ codes! {
     BodyTimeout "body-timeout" REQUEST_TIMEOUT "The body took too long to arrive",
     /// A node that must not be there is.
     NodeExists "node-exists" CONFLICT "The node exists already",
+    /// The node has, or would have, another class than the one that is asked for.
+    ClassConflict "class-conflict" CONFLICT "The node has another class",
+    /// Of strong keys older versions are not kept.
+    NoHistory "no-history" CONFLICT "Strong keys have no history",
     /// `If-Match` or `If-None-Match` does not hold.
     PreconditionFailed "precondition-failed" PRECONDITION_FAILED "The condition does not hold",
     /// The body is larger than this member takes.
@@ -94,8 +121,57 @@ codes! {
     Overloaded "overloaded" SERVICE_UNAVAILABLE "The member is overloaded",
     /// The member is stopping.
     ShuttingDown "shutting-down" SERVICE_UNAVAILABLE "The member is stopping",
+    /// This member's clock is too far ahead of the others' to write by.
+    ClockSkew "clock-skew" SERVICE_UNAVAILABLE "This member's clock is ahead of the others'",
+    /// This member's clock cannot be right.
+    ClockImplausible "clock-implausible" SERVICE_UNAVAILABLE "This member's clock cannot be right",
     /// The store holds as many keys as it may.
     TooManyKeys "too-many-keys" INSUFFICIENT_STORAGE "The store holds too many keys",
+    /// The member was started without the strong side.
+    StrongSideOff "strong-side-off" SERVICE_UNAVAILABLE "The strong side is off",
+    /// The group of the strong side is not there yet, or does not work on this member.
+    StrongSideDown "strong-side-down" SERVICE_UNAVAILABLE "The strong side does not work here",
+    /// No leader with a majority was found.
+    NoQuorum "no-quorum" SERVICE_UNAVAILABLE "The majority of the voters does not answer",
+    /// Nobody knows whether the command was or will be done.
+    StrongTimeout "strong-timeout" GATEWAY_TIMEOUT "No answer from the majority in time",
+    /// The voters cannot be changed so.
+    QuorumRefused "quorum-refused" CONFLICT "This change of the group is refused",
+    /// There is no such counter.
+    CounterNotFound "counter-not-found" NOT_FOUND "There is no such counter",
+    /// There is no such lock.
+    LockNotFound "lock-not-found" NOT_FOUND "There is no such lock",
+    /// There is no such log.
+    LogNotFound "log-not-found" NOT_FOUND "There is no such log",
+    /// A newer token of the lock was granted.
+    StaleFence "stale-fence" PRECONDITION_FAILED "The fencing token is stale",
+    /// The fencing token was never granted.
+    UnknownFence "unknown-fence" BAD_REQUEST "The fencing token was never granted",
+    /// The sum does not fit.
+    CounterOverflow "counter-overflow" CONFLICT "The counter would overflow",
+    /// The counter holds something else.
+    CounterDiffers "counter-differs" CONFLICT "The counter holds another value",
+    /// The lock is held, and the request did not want to wait.
+    LockHeld "lock-held" CONFLICT "The lock is held",
+    /// The lock did not become free in time.
+    WaitOver "wait-over" REQUEST_TIMEOUT "The lock did not become free in time",
+    /// The nonce does not hold the lock.
+    WrongNonce "wrong-nonce" CONFLICT "The nonce does not hold the lock",
+    /// The lock is in use with another limit.
+    LimitDiffers "limit-differs" CONFLICT "The lock is in use with another limit",
+    /// The lock was deleted meanwhile.
+    LockDeleted "lock-deleted" CONFLICT "The lock was deleted meanwhile",
+    /// What was asked for was let go.
+    Trimmed "trimmed" GONE "The entries were let go",
+    /// The idempotency key belongs to another request.
+    KeyReused "idempotency-key-reused" UNPROCESSABLE_ENTITY
+        "The Idempotency-Key was used for another request",
+    /// Something is larger than it may be.
+    OverLimit "over-limit" UNPROCESSABLE_ENTITY "Something is larger than it may be",
+    /// Something is smaller than it must be.
+    BelowLeast "below-least" UNPROCESSABLE_ENTITY "Something is smaller than it must be",
+    /// There is as much of something as there may be.
+    StrongSideFull "strong-side-full" INSUFFICIENT_STORAGE "The strong side is full",
     /// The disk is full.
     DiskFull "disk-full" INSUFFICIENT_STORAGE "The disk is full",
 }
@@ -115,6 +191,11 @@ pub struct Problem {
     pub retry_after: Option<u32>,
     /// The methods that are allowed, for the `Allow` header.
     pub allow: Option<&'static str>,
+    /// How many members are known to have the write, how many were asked for, and which are not
+    /// known to have it.
+    pub acknowledged: Option<Box<Acknowledged>>,
+    /// From which index on a log has entries.
+    pub first: Option<u64>,
 }
 
 /// The body as it is written; the order of the members is part of the golden tests.
@@ -128,6 +209,31 @@ struct Shape<'a> {
     outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wanted: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<Vec<Missing<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<u64>,
+}
+
+/// A member that is not known to have a write.
+#[derive(Serialize)]
+struct Missing<'a> {
+    id: String,
+    name: &'a str,
+}
+
+impl<'a> Missing<'a> {
+    fn of(few: &'a Acknowledged) -> Vec<Self> {
+        let missing = few.missing.iter().map(|(id, name)| Self {
+            id: id.to_string(),
+            name,
+        });
+        missing.collect()
+    }
 }
 
 impl Problem {
@@ -140,6 +246,8 @@ impl Problem {
             hint: None,
             retry_after: None,
             allow: None,
+            acknowledged: None,
+            first: None,
         }
     }
 
@@ -215,6 +323,10 @@ impl Problem {
             detail: &self.detail,
             outcome: self.outcome,
             hint: self.hint.as_deref(),
+            acknowledged: self.acknowledged.as_ref().map(|few| few.members),
+            wanted: self.acknowledged.as_ref().map(|few| few.wanted),
+            missing: self.acknowledged.as_deref().map(Missing::of),
+            first: self.first,
         };
         serde_json::to_string(&shape).unwrap_or_default()
     }
@@ -262,12 +374,75 @@ impl From<NameError> for Problem {
     }
 }
 
+impl From<ClockTrouble> for Problem {
+    fn from(trouble: ClockTrouble) -> Self {
+        let detail = trouble.to_string();
+        let seconds = trouble.retry_after().as_secs();
+        let problem = match trouble {
+            ClockTrouble::Ahead { .. } => Self::new(Code::ClockSkew, detail)
+                .hint("write through another member; set the clocks, best by NTP on every host"),
+            ClockTrouble::Jumped { .. } => Self::new(Code::ClockSkew, detail)
+                .hint("write through another member; this one takes writes again by itself"),
+            ClockTrouble::Implausible { .. } => Self::new(Code::ClockImplausible, detail)
+                .hint("set this host's clock, or connect it with another member"),
+        };
+        problem.retry_after(u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+}
+
+/// So many members are named in a text; a larger cluster's are counted.
+const NAMED: usize = 10;
+
+impl From<Acknowledged> for Problem {
+    /// Too few have it in time.
+    fn from(few: Acknowledged) -> Self {
+        let Acknowledged {
+            members,
+            wanted,
+            missing,
+        } = &few;
+        let named = missing.iter().take(NAMED);
+        let mut who: Vec<String> = named.map(|(id, name)| format!("{name} ({id})")).collect();
+        if missing.len() > NAMED {
+            who.push(format!("{} more", missing.len() - NAMED));
+        }
+        let cluster = members + missing.len();
+        let lacking = match &who[..] {
+            [] => String::new(),
+            who => format!("; not known to have it: {}", who.join(", ")),
+        };
+        let are = if *members == 1 { "is" } else { "are" };
+        let detail = format!(
+            "the write is done here, and {members} of the {wanted} members that were asked for \
+             {are} known to have it on disk, this one included{lacking}"
+        );
+        let hint = if *wanted > cluster {
+            format!(
+                "it need not be written again. The cluster has {cluster} of {wanted} members: ask \
+                 for fewer, or for quorum or all"
+            )
+        } else {
+            "it need not be written again: it goes on to the others by itself, as soon as they \
+             are there; the list of members shows who is away"
+                .to_owned()
+        };
+        Self {
+            acknowledged: Some(Box::new(few)),
+            ..Self::new(Code::AckTimeout, detail)
+        }
+        .outcome(Outcome::Applied)
+        .hint(hint)
+    }
+}
+
 impl From<EditError> for Problem {
     fn from(error: EditError) -> Self {
         let detail = error.to_string();
         match error {
             EditError::NodeNotFound => Self::new(Code::NodeNotFound, detail),
             EditError::KeyNotFound => Self::new(Code::KeyNotFound, detail),
+            EditError::VersionNotFound => Self::new(Code::VersionNotFound, detail)
+                .hint("GET /v1/history/{node}/{key} lists what is kept"),
             EditError::PreconditionFailed { .. } => Self::new(Code::PreconditionFailed, detail)
                 .hint("read it again, decide again, write with the new ETag"),
             EditError::NameTooLong { .. } => Self::new(Code::InvalidName, detail),
@@ -276,6 +451,7 @@ impl From<EditError> for Problem {
             }
             EditError::TooManyKeys { .. } => Self::new(Code::TooManyKeys, detail)
                 .hint("delete keys, or raise --max-keys on every member"),
+            EditError::Clock(trouble) => Self::from(trouble),
             EditError::DiskFull => Self::new(Code::DiskFull, detail)
                 .hint("deleting still works; writes go on by themselves when there is room"),
             EditError::Fenced(_) => Self::new(Code::WriteFenced, detail)
@@ -285,6 +461,9 @@ impl From<EditError> for Problem {
                 .hint("read it from another member; restart this one when its disk is sound"),
             EditError::Damaged(_) => Self::new(Code::Internal, detail)
                 .hint("write it through another member; the log of this one names the file"),
+            EditError::MemberNotFound => Self::new(Code::MemberNotFound, detail)
+                .hint("GET /v1/members?all=true lists all members with their ids"),
+            EditError::Forgotten => Self::new(Code::Forgotten, detail),
             EditError::Overloaded => Self::new(Code::Overloaded, detail).retry_after(1),
             EditError::Stopping => Self::shutting_down(),
             EditError::Lost => Self::new(Code::Internal, detail)

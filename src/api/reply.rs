@@ -13,6 +13,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::model::{JSON, OCTETS, Stamp, TEXT, Version, WallTime};
+use crate::strong::Item;
 
 /// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> Response<Body> {
@@ -79,6 +80,13 @@ pub(super) fn tag_version(headers: &mut HeaderMap, version: &Version, now: WallT
     headers.insert(VARY, HeaderValue::from_static("accept"));
 }
 
+/// The headers of a strong key in a form of this tag.
+pub(super) fn tag_item(headers: &mut HeaderMap, item: &Item, tag: HeaderValue) {
+    tag_stored(headers, tag);
+    headers.insert(LAST_MODIFIED, date(item.written));
+    headers.insert(VARY, HeaderValue::from_static("accept"));
+}
+
 /// Not to be kept by any cache.
 pub(super) fn no_store(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, NO_STORE);
@@ -112,6 +120,17 @@ pub(super) fn octets(version: &Arc<Version>) -> Bytes {
         }
     }
     Bytes::from_owner(Shared(version.clone()))
+}
+
+/// The octets of a strong key, shared with the state of the strong side.
+pub(super) fn item_octets(item: &Arc<Item>) -> Bytes {
+    struct Shared(Arc<Item>);
+    impl AsRef<[u8]> for Shared {
+        fn as_ref(&self) -> &[u8] {
+            &self.0.value.octets
+        }
+    }
+    Bytes::from_owner(Shared(item.clone()))
 }
 
 const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];

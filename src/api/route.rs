@@ -21,12 +21,42 @@ pub(crate) enum Route<'a> {
     Node(&'a str),
     /// `/v1/store/{node}/{key}`: the key is all the rest.
     Key(&'a str, &'a str),
+    /// `/v1/history/{node}/{key}`: the key is all the rest; see [`RESTORE`].
+    History(&'a str, &'a str),
+    /// `/v1/conflicts`
+    Conflicts,
     /// `/v1/nodes`
     Nodes,
     /// `/v1/nodes/{node}`
     Settings(&'a str),
     /// `/v1/members`
     Members,
+    /// `/v1/members/{id}`
+    Member(&'a str),
+    /// `/v1/txn`
+    Txn,
+    /// `/v1/counters`
+    Counters,
+    /// `/v1/counters/{name}`
+    Counter(&'a str),
+    /// `/v1/locks`
+    Locks,
+    /// `/v1/locks/{name}`
+    Lock(&'a str),
+    /// `/v1/locks/{name}/{action}`: what is asked of it.
+    LockAction(&'a str, &'a str),
+    /// `/v1/log`
+    Logs,
+    /// `/v1/log/{name}`
+    Log(&'a str),
+    /// `/v1/log/{name}/follow`
+    Follow(&'a str),
+    /// `/v1/leader`
+    Leader,
+    /// `/v1/quorum`
+    Quorum,
+    /// `/v1/quorum/{action}`: what is to be done.
+    QuorumAction(&'a str),
     /// `/v1/status`
     Status,
     /// `/livez`
@@ -40,10 +70,25 @@ pub(crate) enum Route<'a> {
 }
 
 /// How many routes there are, for tables by [`Route::index`].
-pub(crate) const ROUTES: usize = 11;
+pub(crate) const ROUTES: usize = 26;
+
+/// What stands behind the key in the path that restores one of its versions. Only POST reads it so:
+/// for every other method it is a part of the key.
+pub(crate) const RESTORE: &str = "/restore";
+
+/// What can be asked of a lock with POST.
+const LOCK_ACTIONS: [&str; 4] = ["acquire", "renew", "release", "value"];
+/// What can be asked of a lock with GET: a stream of who holds it.
+pub(crate) const OBSERVE: &str = "observe";
 
 const READ: &str = "GET, HEAD, OPTIONS";
+const READ_OR_RESTORE: &str = "GET, HEAD, POST, OPTIONS";
 const WRITE: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
+const DELETE: &str = "DELETE, OPTIONS";
+const POST: &str = "POST, OPTIONS";
+const READ_OR_DELETE: &str = "GET, HEAD, DELETE, OPTIONS";
+const READ_POST_OR_DELETE: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+const LOG: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 const PATCH: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
 const SETTINGS: &str = "GET, HEAD, PUT, PATCH, OPTIONS";
 
@@ -56,6 +101,12 @@ impl<'a> Route<'a> {
                 None => Self::Node(rest),
             };
         }
+        if let Some(rest) = path.strip_prefix("/v1/history/") {
+            return match rest.split_once('/') {
+                Some((node, key)) => Self::History(node, key),
+                None => Self::Nothing,
+            };
+        }
         if let Some(rest) = path.strip_prefix("/v1/nodes/") {
             return if rest.contains('/') {
                 Self::Nothing
@@ -63,16 +114,60 @@ impl<'a> Route<'a> {
                 Self::Settings(rest)
             };
         }
+        if let Some(rest) = path.strip_prefix("/v1/members/") {
+            return match rest {
+                "" => Self::Nothing,
+                _ if rest.contains('/') => Self::Nothing,
+                _ => Self::Member(rest),
+            };
+        }
+        if let Some(strong) = Self::of_strong(path) {
+            return strong;
+        }
         match path {
             "/v1/store" => Self::Store,
+            "/v1/conflicts" => Self::Conflicts,
             "/v1/nodes" => Self::Nodes,
             "/v1/members" => Self::Members,
+            "/v1/txn" => Self::Txn,
+            "/v1/counters" => Self::Counters,
+            "/v1/locks" => Self::Locks,
+            "/v1/log" => Self::Logs,
+            "/v1/leader" => Self::Leader,
+            "/v1/quorum" => Self::Quorum,
             "/v1/status" => Self::Status,
             "/livez" => Self::Livez,
             "/readyz" => Self::Readyz,
             "/metrics" => Self::Metrics,
             _ => Self::Nothing,
         }
+    }
+
+    /// What lies below the resources of the strong side. Its names have no slash.
+    fn of_strong(path: &'a str) -> Option<Self> {
+        if let Some(name) = path.strip_prefix("/v1/counters/") {
+            return Some(one_segment(name).map_or(Self::Nothing, Self::Counter));
+        }
+        if let Some(rest) = path.strip_prefix("/v1/locks/") {
+            return Some(match rest.split_once('/') {
+                None if rest.is_empty() => Self::Nothing,
+                None => Self::Lock(rest),
+                Some((name, action)) if action == OBSERVE || LOCK_ACTIONS.contains(&action) => {
+                    Self::LockAction(name, action)
+                }
+                Some(_) => Self::Nothing,
+            });
+        }
+        if let Some(rest) = path.strip_prefix("/v1/log/") {
+            return Some(match rest.split_once('/') {
+                None if rest.is_empty() => Self::Nothing,
+                None => Self::Log(rest),
+                Some((name, "follow")) => Self::Follow(name),
+                Some(_) => Self::Nothing,
+            });
+        }
+        let action = path.strip_prefix("/v1/quorum/")?;
+        Some(one_segment(action).map_or(Self::Nothing, Self::QuorumAction))
     }
 
     /// Its place in a table, and its name in the metrics.
@@ -88,7 +183,22 @@ impl<'a> Route<'a> {
             Self::Livez => (7, "/livez"),
             Self::Readyz => (8, "/readyz"),
             Self::Metrics => (9, "/metrics"),
-            Self::Nothing => (10, "other"),
+            Self::History(..) => (10, "/v1/history/{node}/{key}"),
+            Self::Conflicts => (11, "/v1/conflicts"),
+            Self::Member(_) => (12, "/v1/members/{id}"),
+            Self::Txn => (13, "/v1/txn"),
+            Self::Counters => (14, "/v1/counters"),
+            Self::Counter(_) => (15, "/v1/counters/{name}"),
+            Self::Locks => (16, "/v1/locks"),
+            Self::Lock(_) => (17, "/v1/locks/{name}"),
+            Self::LockAction(..) => (18, "/v1/locks/{name}/{action}"),
+            Self::Logs => (19, "/v1/log"),
+            Self::Log(_) => (20, "/v1/log/{name}"),
+            Self::Follow(_) => (21, "/v1/log/{name}/follow"),
+            Self::Leader => (22, "/v1/leader"),
+            Self::Quorum => (23, "/v1/quorum"),
+            Self::QuorumAction(_) => (24, "/v1/quorum/{action}"),
+            Self::Nothing => (25, "other"),
         }
     }
 
@@ -98,7 +208,22 @@ impl<'a> Route<'a> {
             Self::Node(_) => PATCH,
             Self::Key(..) => WRITE,
             Self::Settings(_) => SETTINGS,
-            Self::Store
+            Self::Member(_) => DELETE,
+            Self::Counter(_) => READ_POST_OR_DELETE,
+            Self::Log(_) => LOG,
+            Self::Lock(_) => READ_OR_DELETE,
+            Self::LockAction(_, OBSERVE) => READ,
+            Self::Txn | Self::LockAction(..) | Self::QuorumAction(_) => POST,
+            Self::History(_, key) if key.ends_with(RESTORE) => READ_OR_RESTORE,
+            Self::History(..)
+            | Self::Conflicts
+            | Self::Counters
+            | Self::Locks
+            | Self::Logs
+            | Self::Follow(_)
+            | Self::Leader
+            | Self::Quorum
+            | Self::Store
             | Self::Nodes
             | Self::Members
             | Self::Status
@@ -108,6 +233,11 @@ impl<'a> Route<'a> {
             | Self::Nothing => READ,
         }
     }
+}
+
+/// A text that is one segment of a path.
+fn one_segment(text: &str) -> Option<&str> {
+    (!text.is_empty() && !text.contains('/')).then_some(text)
 }
 
 /// A name from a path: percent-decoded exactly once, as UTF-8.
@@ -152,7 +282,32 @@ mod tests {
             ("/v1/storex", Route::Nothing),
             ("/v1/nodes/web", Route::Settings("web")),
             ("/v1/nodes/web/x", Route::Nothing),
+            ("/v1/history/web/a//b", Route::History("web", "a//b")),
+            (
+                "/v1/history/web/a/restore",
+                Route::History("web", "a/restore"),
+            ),
+            ("/v1/history/web", Route::Nothing),
+            ("/v1/conflicts", Route::Conflicts),
+            ("/v1/conflicts/", Route::Nothing),
             ("/v1/members/", Route::Nothing),
+            ("/v1/members/a%2Fb", Route::Member("a%2Fb")),
+            ("/v1/members/a/b", Route::Nothing),
+            ("/v1/counters/hits", Route::Counter("hits")),
+            ("/v1/counters/", Route::Nothing),
+            ("/v1/counters/a/b", Route::Nothing),
+            ("/v1/locks/", Route::Nothing),
+            ("/v1/locks/l", Route::Lock("l")),
+            ("/v1/locks/l/acquire", Route::LockAction("l", "acquire")),
+            ("/v1/locks/l/observe", Route::LockAction("l", "observe")),
+            ("/v1/locks/l/x", Route::Nothing),
+            ("/v1/locks/l/acquire/x", Route::Nothing),
+            ("/v1/log/", Route::Nothing),
+            ("/v1/log/l", Route::Log("l")),
+            ("/v1/log/l/follow", Route::Follow("l")),
+            ("/v1/log/l/x", Route::Nothing),
+            ("/v1/quorum/promote", Route::QuorumAction("promote")),
+            ("/v1/quorum/", Route::Nothing),
             ("/v1//store", Route::Nothing),
             ("/", Route::Nothing),
             ("*", Route::Nothing),
@@ -175,6 +330,21 @@ mod tests {
             Route::Livez,
             Route::Readyz,
             Route::Metrics,
+            Route::History("", ""),
+            Route::Conflicts,
+            Route::Member(""),
+            Route::Txn,
+            Route::Counters,
+            Route::Counter(""),
+            Route::Locks,
+            Route::Lock(""),
+            Route::LockAction("", ""),
+            Route::Logs,
+            Route::Log(""),
+            Route::Follow(""),
+            Route::Leader,
+            Route::Quorum,
+            Route::QuorumAction(""),
             Route::Nothing,
         ];
         let places: Vec<usize> = all.iter().map(|route| route.index().0).collect();

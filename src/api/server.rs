@@ -18,15 +18,18 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::{Body as _, Frame};
 
-use crate::app::{App, Condition, Edit, Request as EditRequest, View, Written};
+use crate::app::{App, Condition, Edit, Request as EditRequest, Strong, View, Written};
 use crate::io::clock;
 use crate::io::serve::Answerer;
 use crate::io::tasks::Tasks;
 use crate::model::{ClusterId, MemberId, WallTime};
 use crate::protocol::Mono;
 
+use super::acking::Acking;
 use super::auth::{Auth, Principal};
 use super::body::{Bodies, Purpose, Received};
+use super::events::Streams;
+use super::followers::Followers;
 use super::guard;
 use super::media;
 use super::metrics::Metrics;
@@ -34,12 +37,15 @@ use super::peer::PEER_PATHS;
 use super::problem::Problem;
 use super::reply;
 use super::route::Route;
+use super::session;
 use super::v1::{self, MemberDirectory};
 
 /// What this face works with.
 pub struct ApiParts {
     /// The member's store.
     pub app: App,
+    /// The strong side.
+    pub strong: Strong,
     /// Who may ask.
     pub auth: Arc<Auth>,
     /// The members that this one knows.
@@ -93,17 +99,29 @@ pub(super) type Answer = Result<Response<Body>, Problem>;
 pub(super) struct Api {
     pub(super) parts: ApiParts,
     pub(super) since: Mono,
+    /// Who waits here for something of the strong side.
+    pub(super) followers: Followers,
+    pub(super) streams: Streams,
     bodies: Bodies,
 }
 
 impl Api {
     fn new(parts: ApiParts) -> Self {
+        let followers = Followers::default();
+        let streams = Streams::default();
         parts.metrics.watch_app(&parts.app);
         parts.metrics.watch_auth(&parts.auth);
+        parts.metrics.watch_streams(&streams, &followers);
+        if let Ok(engine) = parts.strong.engine() {
+            let telling = followers.clone().tell(engine.happenings());
+            parts.tasks.spawn_until_stop(telling);
+        }
         let bodies = Bodies::new(parts.body_limit, parts.app.limits().value_bytes);
         Self {
             parts,
             since: clock::mono(),
+            followers,
+            streams,
             bodies,
         }
     }
@@ -146,17 +164,17 @@ impl Api {
             (Route::Nothing, _) => Err(Problem::not_found()),
             (_, Verb::Options) => Ok(reply::options(route.allow())),
             _ => {
-                v1::answer(
-                    &Call {
-                        api: self,
-                        head,
-                        user,
-                        verb,
-                    },
-                    route,
-                    body,
-                )
-                .await
+                let session = session::wait(self, route, &head.headers).await?;
+                let call = Call {
+                    api: self,
+                    head,
+                    user,
+                    verb,
+                };
+                let answer = v1::answer(&call, route, body).await;
+                let mut response = answer.unwrap_or_else(Problem::into_response);
+                session::mark(self, route, session.as_ref(), &mut response);
+                Ok(response)
             }
         }
     }
@@ -212,6 +230,8 @@ pub(super) enum Verb {
     Patch,
     /// DELETE
     Delete,
+    /// POST
+    Post,
     /// OPTIONS
     Options,
     /// Any other.
@@ -225,6 +245,7 @@ impl Verb {
             Method::PUT => Self::Put,
             Method::PATCH => Self::Patch,
             Method::DELETE => Self::Delete,
+            Method::POST => Self::Post,
             Method::OPTIONS => Self::Options,
             _ => Self::Other,
         }
@@ -233,7 +254,7 @@ impl Verb {
     fn may_write(self) -> bool {
         match self {
             Self::Get | Self::Options => false,
-            Self::Put | Self::Patch | Self::Delete | Self::Other => true,
+            Self::Put | Self::Patch | Self::Delete | Self::Post | Self::Other => true,
         }
     }
 }
@@ -263,6 +284,9 @@ impl Call<'_> {
 
     /// Does an edit in the user's name.
     pub(super) async fn write(&self, edit: Edit, condition: Condition) -> Result<Written, Problem> {
+        if !edit.only_deletes() {
+            self.check_no_strong(edit.node())?;
+        }
         let author = self.user.name.clone();
         // Values are not logged: some are secrets.
         tracing::debug!(target: "gaggle::audit", user = %author, node = %edit.node(), "write");
@@ -271,7 +295,18 @@ impl Call<'_> {
             author,
             condition,
         };
-        Ok(self.api.parts.app.write(request).await?)
+        let app = &self.api.parts.app;
+        let acking = Acking::of(&self.head.uri)?;
+        let written = app.write(request).await?;
+        if let Some(Acking { ack, within }) = acking {
+            // A write that changed nothing was done before, by writes up to this one.
+            let position = written.stamp.map_or(app.view().own, |_| written.position);
+            let acknowledged = app.acknowledged(position, ack, within).await;
+            if !acknowledged.is_enough() {
+                return Err(acknowledged.into());
+            }
+        }
+        Ok(written)
     }
 
     /// Runs work that takes long on a thread that may block.

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::model::planted::{self, Bug};
 use crate::model::{
     Change, Content, HybridClock, KeyName, Node, NodeName, NodeRegister, NodeState, Settings,
     Stamp, Store, Value, Version, WallTime,
 };
 
 use super::error::EditError;
+use super::past::Recalled;
 use super::tag::{Condition, key_tag, node_tag};
 
 /// One thing that a client wants written. All of it happens, or nothing.
@@ -32,6 +34,17 @@ pub enum Edit {
         node: NodeName,
         /// The key.
         key: KeyName,
+    },
+    /// Writes an older version's value, or deletion, again: a new version that replaces the current
+    /// one and all that lost a conflict, which is settled by it. A value makes its node if that is
+    /// missing; what expires, expires no more.
+    Restore {
+        /// The node.
+        node: NodeName,
+        /// The key.
+        key: KeyName,
+        /// Which version; the current one is one of them.
+        stamp: Stamp,
     },
     /// Makes a node hold exactly these keys; it is made if it is missing. Keys that have that value
     /// already are not written again.
@@ -81,6 +94,8 @@ pub(super) struct Scene<'a> {
     pub(super) store: &'a Store,
     pub(super) clock: &'a mut HybridClock,
     pub(super) now: WallTime,
+    /// What the disk knows that the edit needs.
+    pub(super) recalled: Recalled,
 }
 
 /// What an edit came to.
@@ -98,6 +113,7 @@ impl Edit {
         match self {
             Self::SetKey { node, .. }
             | Self::DeleteKey { node, .. }
+            | Self::Restore { node, .. }
             | Self::ReplaceNode { node, .. }
             | Self::PatchNode { node, .. }
             | Self::DeleteNode { node }
@@ -110,7 +126,10 @@ impl Edit {
         match self {
             Self::DeleteKey { .. } | Self::DeleteNode { .. } => true,
             Self::PatchNode { keys, .. } => keys.values().all(Option::is_none),
-            Self::SetKey { .. } | Self::ReplaceNode { .. } | Self::Configure { .. } => false,
+            Self::SetKey { .. }
+            | Self::Restore { .. }
+            | Self::ReplaceNode { .. }
+            | Self::Configure { .. } => false,
         }
     }
 
@@ -123,9 +142,10 @@ impl Edit {
                 keys.iter()
                     .filter_map(|(key, value)| Some((key, value.as_ref()?))),
             ),
-            Self::DeleteKey { .. } | Self::DeleteNode { .. } | Self::Configure { .. } => {
-                Box::new(std::iter::empty())
-            }
+            Self::DeleteKey { .. }
+            | Self::Restore { .. }
+            | Self::DeleteNode { .. }
+            | Self::Configure { .. } => Box::new(std::iter::empty()),
         }
     }
 }
@@ -140,7 +160,7 @@ pub(super) fn decide(scene: &mut Scene<'_>, request: &Request) -> Result<Decisio
     let name = edit.node();
     let node = scene.store.node(name.as_str());
     let (tag, found) = match edit {
-        Edit::SetKey { key, .. } | Edit::DeleteKey { key, .. } => {
+        Edit::SetKey { key, .. } | Edit::DeleteKey { key, .. } | Edit::Restore { key, .. } => {
             let version = scene.store.get(name.as_str(), key.as_str(), scene.now);
             (version.map(|version| key_tag(version)), version.is_some())
         }
@@ -158,6 +178,9 @@ pub(super) fn decide(scene: &mut Scene<'_>, request: &Request) -> Result<Decisio
             });
         }
         Edit::DeleteNode { .. } if !found => return Err(EditError::NodeNotFound),
+        Edit::Restore { .. } if scene.recalled.version.is_none() => {
+            return Err(EditError::VersionNotFound);
+        }
         _ => {}
     }
     // What is not there is not there, whatever the condition (RFC 9110 §13.2.1).
@@ -168,9 +191,16 @@ pub(super) fn decide(scene: &mut Scene<'_>, request: &Request) -> Result<Decisio
         changes: Vec::new(),
     };
     writing.edit(edit);
+    let changes = writing.changes;
+    let deletes = |change: &Change| match change {
+        Change::Key { version, .. } => version.value().is_none(),
+        Change::Node { .. } | Change::Member { .. } => false,
+    };
+    let restored_deletion =
+        matches!(edit, Edit::Restore { .. }) && changes.last().is_some_and(deletes);
     Ok(Decision {
-        created: !found,
-        changes: writing.changes,
+        created: !found && !restored_deletion,
+        changes,
     })
 }
 
@@ -188,6 +218,7 @@ impl Writing<'_, '_> {
                 self.version(node, key, Content::Value(value.clone()));
             }
             Edit::DeleteKey { node, key } => self.version(node, key, Content::Tombstone),
+            Edit::Restore { node, key, .. } => self.restore(node, key),
             Edit::ReplaceNode { node, keys } => {
                 self.make_node(node);
                 for key in self.keys_beside(node, keys) {
@@ -226,6 +257,16 @@ impl Writing<'_, '_> {
         }
     }
 
+    fn restore(&mut self, node: &NodeName, key: &KeyName) {
+        let Some(version) = self.scene.recalled.version.clone() else {
+            return;
+        };
+        if version.value().is_some() {
+            self.make_node(node);
+        }
+        self.version(node, key, version.content.clone());
+    }
+
     fn current(&self, node: &NodeName, key: &KeyName) -> Option<&Arc<Version>> {
         self.scene
             .store
@@ -260,7 +301,8 @@ impl Writing<'_, '_> {
         let replaces = old.map(|old| old.stamp);
         let mut above = old.map(|old| old.stamp.max(old.cleared.unwrap_or(old.stamp)));
         if state == NodeState::Deleted {
-            above = above.max(self.scene.store.node(node.as_str()).and_then(greatest));
+            let keys = self.scene.store.node(node.as_str()).and_then(greatest);
+            above = above.max(keys.filter(|_| !planted::is(Bug::ClearBelowKeys)));
         }
         let old_cleared = old.and_then(|old| old.cleared);
         let stamp = self
@@ -299,12 +341,15 @@ impl Writing<'_, '_> {
             .and_then(|at| at.cleared);
         let made = self.changes.iter().filter_map(|change| match change {
             Change::Node { register, .. } => Some(register.stamp),
-            Change::Key { .. } => None,
+            Change::Key { .. } | Change::Member { .. } => None,
         });
         let above = old.max(cleared).max(made.max()).map(|stamp| stamp.time);
         let version = Version {
             stamp: self.scene.clock.stamp(self.scene.now, above),
-            replaces: old,
+            replaces: old
+                .into_iter()
+                .chain(self.scene.recalled.lost.iter().copied())
+                .collect(),
             author: self.author.clone(),
             written: self.scene.now,
             expires: None,

@@ -1,5 +1,7 @@
 //! Why a write was refused or failed. Each says whether anything was changed.
 
+use crate::protocol::clocks::ClockTrouble;
+
 /// Why an edit was not done. Nothing was changed by it, unless the variant says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
@@ -9,6 +11,9 @@ pub enum EditError {
     /// Happens in normal life: the key is not there.
     #[error("there is no such key in this node")]
     KeyNotFound,
+    /// Happens in normal life: the version to restore is not kept, or never was.
+    #[error("no such version of this key is kept")]
+    VersionNotFound,
     /// Happens in normal life: `If-Match` or `If-None-Match` does not hold.
     #[error("the condition does not hold{}", match current {
         Some(tag) => format!(": the current version is \"{tag}\""),
@@ -40,6 +45,9 @@ pub enum EditError {
         /// `--max-keys`.
         limit: usize,
     },
+    /// This member's clock cannot be trusted to write by. Reads go on.
+    #[error(transparent)]
+    Clock(#[from] ClockTrouble),
     /// The disk has no room. Deleting goes on; writes go on by themselves when there is room.
     #[error("the disk of the data directory is full")]
     DiskFull,
@@ -53,6 +61,12 @@ pub enum EditError {
     /// What is kept of this key on disk is damaged. Nothing was changed, and other keys are sound.
     #[error("what is kept of this key is damaged: {0}")]
     Damaged(String),
+    /// The member was forgotten: nothing is taken from it.
+    #[error("this member was forgotten by the cluster")]
+    Forgotten,
+    /// Happens in normal life: no such member is known.
+    #[error("there is no such member")]
+    MemberNotFound,
     /// The writer's queue is full: try again soon.
     #[error("too many writes are waiting")]
     Overloaded,

@@ -1,9 +1,11 @@
 //! Entity tags and the conditions on them (RFC 9110 §13).
 //!
 //! A key's tag is its stamp: the same on every member, different for every write. A node's tag is a
-//! hash over the stamps of what readers see in it; the store's is its digest.
+//! hash over the stamps of what readers see in it; the store's is its digest, hashed with the
+//! versions of the strong nodes if there are any.
 
 use crate::model::{Node, Stamp, Store, Version, WallTime};
+use crate::strong::Nodes;
 
 use super::error::EditError;
 
@@ -27,9 +29,21 @@ pub fn node_tag(node: &Node) -> String {
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
-/// The tag of the whole store, without quotes.
-pub fn store_tag(store: &Store) -> String {
-    format!("{:032x}", store.digest().root())
+/// The tag of all nodes of both classes, without quotes: it changes with each of them. Takes time
+/// with the number of strong nodes.
+pub fn store_tag(store: &Store, strong: &Nodes) -> String {
+    let root = store.digest().root();
+    if strong.count() == 0 {
+        return format!("{root:032x}");
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&root.to_le_bytes());
+    for (name, node) in strong.iter() {
+        hasher.update(name.as_str().as_bytes());
+        hasher.update(&[0]);
+        hasher.update(&node.version().to_le_bytes());
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
 }
 
 /// One side of a condition.

@@ -1,5 +1,7 @@
 //! What the handle promises, tried on a real disk.
 
+mod mending;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,8 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::io::disk::{DataDir, Disk, Opening};
 use crate::io::tasks::Tasks;
-use crate::model::{ClusterId, HybridClock, HybridTime, KeyName, NodeName, Value};
+use crate::model::{Change, ClusterId, HybridClock, HybridTime, KeyName, NodeName, Source, Value};
+use crate::protocol::message::Claim;
 
 struct Member {
     app: App,
@@ -17,17 +20,21 @@ struct Member {
 }
 
 fn member(dir: &std::path::Path, limits: Limits) -> Member {
+    member_with_cache(dir, limits, 1 << 20)
+}
+
+fn member_with_cache(dir: &std::path::Path, limits: Limits, cache: usize) -> Member {
     let now = WallTime::from_millis(1_800_000_000_000);
     let data = DataDir::open(dir, now).unwrap();
     let opening = Opening {
         cluster: ClusterId::default(),
         member: MemberId::from_u64(7),
         now,
-        cache: 1 << 20,
+        cache,
     };
     let (disk, loaded) = Disk::open(&data, &opening).unwrap();
     let reader = disk.reader();
-    let published = Arc::new(Published::new(loaded.store.clone()));
+    let published = Arc::new(Published::new(loaded.store.clone(), MemberId::from_u64(7)));
     let health = Arc::new(Health::default());
     let (queue, commands) = mpsc::channel(64);
     let (time, sequence): (HybridTime, u64) = loaded.clock;
@@ -37,15 +44,16 @@ fn member(dir: &std::path::Path, limits: Limits) -> Member {
         sequence,
         Duration::from_secs(10),
     );
-    let parts = WriterParts {
+    let parts = LedgerParts {
         disk,
         store: loaded.store,
+        gap: loaded.gap,
         clock,
         published: published.clone(),
         health: health.clone(),
         limits,
     };
-    let writer = Writer::new(parts, commands);
+    let writer = Writer::new(Ledger::new(parts), commands);
     let writer = Tasks::thread("writer", move || writer.run().close()).unwrap();
     Member {
         app: App::new(published, queue, reader, health, limits),
@@ -58,6 +66,14 @@ impl Member {
     fn close(self) {
         drop(self.app);
         self.writer.join().unwrap();
+    }
+}
+
+fn arrival(peer: u64, changes: Vec<Change>) -> Arrival {
+    Arrival {
+        source: Source::Push(MemberId::from_u64(peer)),
+        changes,
+        claims: Vec::new(),
     }
 }
 
@@ -141,7 +157,7 @@ fn what_was_written_is_read_and_is_there_after_a_restart() {
 }
 
 #[test]
-fn a_write_loses_to_nothing_that_its_member_has_seen_even_from_the_future() {
+fn a_write_from_the_far_future_is_held_aside_and_wins_over_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let member = member(dir.path(), Limits::default());
     let far = crate::model::Stamp {
@@ -151,7 +167,7 @@ fn a_write_loses_to_nothing_that_its_member_has_seen_even_from_the_future() {
     };
     let version = crate::model::Version {
         stamp: far,
-        replaces: None,
+        replaces: crate::model::Replaces::Nothing,
         author: "eve".into(),
         written: WallTime::default(),
         expires: None,
@@ -163,20 +179,78 @@ fn a_write_loses_to_nothing_that_its_member_has_seen_even_from_the_future() {
         version: Arc::new(version),
     };
     block_on(async {
-        assert_eq!(
-            member.app.merge(far.member, vec![change.clone()]).await,
-            Ok(1)
-        );
-        assert_eq!(
-            member.app.merge(far.member, vec![change]).await,
-            Ok(0),
-            "known"
-        );
+        let first = member
+            .app
+            .merge(arrival(9, vec![change.clone()]))
+            .await
+            .unwrap();
+        assert_eq!((first.new, first.held), (1, 1), "held aside");
+        let again = member.app.merge(arrival(9, vec![change])).await.unwrap();
+        assert_eq!((again.new, again.held), (0, 0), "known");
         let written = member.app.write(set("web", "k", "now")).await.unwrap();
-        assert!(written.stamp > Some(far));
+        assert!(written.stamp < Some(far), "and did not lift our clock");
     });
     assert_eq!(value(&member.app, "web", "k").as_deref(), Some("now"));
+    // A peer that collected it has this member let it go, the held copy, too.
+    block_on(async {
+        let slot = crate::model::Slot::Key(node("web"), key("k"));
+        let head = member
+            .app
+            .view()
+            .store
+            .entry("web", "k")
+            .unwrap()
+            .head
+            .stamp;
+        let horizon = HybridTime::default();
+        for (stamps, gone) in [(vec![far], 0), (vec![head, far], 1)] {
+            let slot = slot.clone();
+            let gone_there = vec![crate::protocol::message::Have { slot, stamps }];
+            let upkeep = Upkeep::LetGo {
+                gone: gone_there,
+                horizon,
+            };
+            assert_eq!(member.app.upkeep(upkeep).await.unwrap(), gone);
+        }
+    });
+    assert_eq!(value(&member.app, "web", "k"), None);
+    assert_eq!(member.app.view().store.held_count(), 0);
     member.close();
+}
+
+#[test]
+fn an_older_copy_claims_no_more_after_a_restart_than_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let me = MemberId::from_u64(7);
+    let own = |app: &App| app.view().store.vector().get(me);
+    let first = member(dir.path(), Limits::default());
+    let has = own(&first.app);
+    let later = HybridTime::from_bits(1_800_000_009_000 << 16);
+    assert!(later > has);
+    block_on(first.app.upkeep(Upkeep::Lift(later))).unwrap();
+    assert_eq!(own(&first.app), has, "peers know more");
+    first.close();
+    let second = member(dir.path(), Limits::default());
+    block_on(second.app.write(set("web", "k", "v"))).unwrap();
+    assert_eq!(own(&second.app), has, "and the restart did not bring it");
+    let claim = |upto| Arrival {
+        claims: vec![(
+            me,
+            Claim {
+                base: HybridTime::default(),
+                upto,
+            },
+        )],
+        ..arrival(9, Vec::new())
+    };
+    block_on(second.app.merge(claim(has))).unwrap();
+    assert_eq!(own(&second.app), has, "less than what is missing");
+    block_on(second.app.merge(claim(later))).unwrap();
+    assert!(own(&second.app) > later);
+    second.close();
+    let third = member(dir.path(), Limits::default());
+    assert!(own(&third.app) > later, "nothing is missing any more");
+    third.close();
 }
 
 #[test]
@@ -347,7 +421,7 @@ fn the_feed_has_every_change_in_order_and_says_whose_it_is() {
         assert!(
             changes
                 .iter()
-                .all(|applied| applied.from.is_none() && applied.current)
+                .all(|applied| applied.source == Source::Own && applied.current)
         );
         let there = tempfile::tempdir().unwrap();
         let other = self::member(there.path(), Limits::default());
@@ -355,10 +429,10 @@ fn the_feed_has_every_change_in_order_and_says_whose_it_is() {
             .iter()
             .map(|applied| applied.change.clone())
             .collect();
-        assert_eq!(other.app.merge(MemberId::from_u64(7), sent).await, Ok(6));
+        assert_eq!(other.app.merge(arrival(8, sent)).await.unwrap().new, 6);
         assert_eq!(*other.app.roots().borrow(), *member.app.roots().borrow());
-        let from = other.app.changes_after(0, 1).unwrap()[0].from;
-        assert_eq!(from, Some(MemberId::from_u64(7)));
+        let source = other.app.changes_after(0, 1).unwrap()[0].source;
+        assert_eq!(source, Source::Push(MemberId::from_u64(8)));
         other.close();
     });
     member.close();
@@ -416,5 +490,40 @@ fn settings_that_are_patched_at_once_are_all_there() {
             .is_empty()
     );
     assert_eq!(value(&member.app, "n", "k").as_deref(), Some("4"));
+    member.close();
+}
+
+#[test]
+fn who_watches_learns_that_a_node_was_let_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = member(dir.path(), Limits::default());
+    block_on(async {
+        let app = &member.app;
+        let made = Edit::ReplaceNode {
+            node: node("n"),
+            keys: BTreeMap::new(),
+        };
+        app.write(request(made)).await.unwrap();
+        let stamp = app.view().store.register("n").unwrap().stamp;
+        let since = app.view().revision;
+        let gone = vec![crate::protocol::message::Have {
+            slot: crate::model::Slot::Node(node("n")),
+            stamps: vec![stamp],
+        }];
+        let horizon = HybridTime::default();
+        assert_eq!(
+            app.upkeep(Upkeep::LetGo { gone, horizon }).await.unwrap(),
+            1
+        );
+        assert!(app.view().store.register("n").is_none());
+        let told = app.changes_after(since, 10).unwrap();
+        let [told] = told.as_slice() else {
+            panic!("{told:?}");
+        };
+        let Change::Node { register, .. } = &told.change else {
+            panic!("{told:?}");
+        };
+        assert!(told.current && register.settings().is_none());
+    });
     member.close();
 }

@@ -6,33 +6,15 @@ use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, S
 
 use super::exit::EXIT_HELP;
 use super::{
-    ca, completion, config, demo, doctor, get, health, ls, members, rm, secret, serve, set, status,
-    version,
+    ca, completion, config, conflicts, counter, demo, diff, doctor, get, health, history, lock,
+    log, ls, members, quorum, restore, rm, secret, serve, set, status, txn, verify, version,
 };
 use crate::config::settings::SETTINGS;
 use crate::config::{Flags, Kind, Setting};
 
 /// Commands that later versions have: never taken for a cluster's id.
-const LATER: [&str; 19] = [
-    "edit",
-    "spawn",
-    "watch",
-    "history",
-    "diff",
-    "restore",
-    "find",
-    "conflicts",
-    "export",
-    "import",
-    "backup",
-    "verify",
-    "render",
-    "exec",
-    "env",
-    "lock",
-    "counter",
-    "log",
-    "user",
+const LATER: [&str; 11] = [
+    "edit", "spawn", "watch", "find", "export", "import", "backup", "render", "exec", "env", "user",
 ];
 
 /// A replicated configuration store: members find each other, keep the same store, and answer
@@ -57,10 +39,20 @@ pub(super) enum Command {
     Set(set::Set),
     Rm(rm::Rm),
     Ls(ls::Ls),
+    History(history::History),
+    Diff(diff::Diff),
+    Restore(restore::Restore),
+    Conflicts(conflicts::Conflicts),
+    Lock(lock::Lock),
+    Counter(counter::Counter),
+    Log(log::Log),
+    Txn(txn::Txn),
+    Quorum(quorum::Quorum),
     Members(members::Members),
     Status(status::Status),
     Health(health::Health),
     Doctor(doctor::Doctor),
+    Verify(verify::Verify),
     Config(config::ShowConfig),
     Secret(secret::MakeSecret),
     Ca(ca::Ca),
@@ -73,7 +65,10 @@ fn takes(command: &str, setting: &Setting) -> bool {
     match command {
         "serve" => setting.is_of_member(),
         "config" | "doctor" => true,
-        "get" | "set" | "rm" | "ls" | "members" | "status" | "health" => setting.is_of_client(),
+        "members" | "status" | "health" | "conflicts" | "lock" | "counter" | "log" | "txn"
+        | "quorum" => setting.is_of_client() && setting.name != "session",
+        "get" | "set" | "rm" | "ls" | "history" | "diff" | "restore" => setting.is_of_client(),
+        "verify" => ["data", "output", "config"].contains(&setting.name),
         "ca" => ["cluster", "data", "secret", "config"].contains(&setting.name),
         _ => false,
     }
@@ -89,7 +84,16 @@ pub(super) fn description() -> clap::Command {
     for name in names {
         line = line.mut_subcommand(&name, |command| {
             let of_command = SETTINGS.into_iter().filter(|setting| takes(&name, setting));
-            command.args(of_command.flat_map(flags))
+            let settings: Vec<Arg> = of_command.flat_map(flags).collect();
+            let inner: Vec<String> = command
+                .get_subcommands()
+                .map(|inner| inner.get_name().to_owned())
+                .collect();
+            inner
+                .iter()
+                .fold(command.args(&settings), |command, inner| {
+                    command.mut_subcommand(inner, |inner| inner.args(&settings))
+                })
         });
     }
     line
@@ -117,6 +121,10 @@ fn flags(setting: &'static Setting) -> Vec<Arg> {
     arg = match &setting.kind {
         Kind::List(_) => arg.action(ArgAction::Append),
         Kind::Hidden { .. } => arg.hide_short_help(true),
+        _ if setting.is_switch() => {
+            let arg = arg.num_args(0..=1).require_equals(true);
+            arg.default_missing_value("yes")
+        }
         _ => arg,
     };
     let Some(name) = setting.file() else {
@@ -158,9 +166,12 @@ pub(super) fn parse(args: Vec<OsString>) -> Result<Parsed, clap::Error> {
     let args = in_order(args, &description)?;
     let matches = description.try_get_matches_from(args)?;
     let command = Line::from_arg_matches(&matches)?.command;
-    let flags = matches
-        .subcommand()
-        .map_or_else(Flags::new, |(_, matches)| flags_of(matches));
+    let mut flags = Flags::new();
+    let mut level = matches.subcommand();
+    while let Some((_, inner)) = level {
+        flags.extend(flags_of(inner));
+        level = inner.subcommand();
+    }
     Ok(Parsed { command, flags })
 }
 
@@ -239,10 +250,10 @@ fn setting_width(arg: &OsStr) -> Option<usize> {
         let (name, value) = long
             .split_once('=')
             .map_or((long, None), |(n, v)| (n, Some(v)));
-        let is_setting = SETTINGS
-            .into_iter()
-            .any(|setting| setting.name == name || setting.file() == Some(name));
-        return is_setting.then_some(if value.is_some() { 1 } else { 2 });
+        let mut all = SETTINGS.into_iter();
+        let setting = all.find(|at| at.name == name || at.file() == Some(name))?;
+        let is_whole = value.is_some() || setting.is_switch();
+        return Some(if is_whole { 1 } else { 2 });
     }
     match arg {
         "-c" | "-o" => Some(2),
@@ -355,6 +366,10 @@ mod tests {
                 "gaggle --data /x prod",
                 "gaggle serve --cluster prod --data /x",
             ),
+            (
+                "gaggle --repair prod",
+                "gaggle serve --cluster prod --repair",
+            ),
             ("gaggle -c prod", "gaggle serve -c prod"),
             (
                 "gaggle --cluster=prod --fanout 3",
@@ -384,6 +399,15 @@ mod tests {
         assert_eq!(flags["output"], "json");
         assert_eq!(flags["timeout"], "3s");
         assert_eq!(flags.len(), 3);
+    }
+
+    #[test]
+    fn a_command_within_a_command_takes_the_same_settings() {
+        let line = "gaggle members forget b --force --server a";
+        let parsed = parse(line.split(' ').map(OsString::from).collect()).map_err(|_| ());
+        let parsed = parsed.unwrap();
+        assert_eq!(parsed.flags["server"], "a");
+        assert!(matches!(parsed.command, Command::Members(_)));
     }
 
     #[test]

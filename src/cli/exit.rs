@@ -22,12 +22,14 @@ pub enum Exit {
     NoQuorum = 6,
     /// No answer in time; what was asked may have been done or not.
     TimeOut = 7,
+    /// No member that answers has seen yet what the session (`--session`) has; nothing was done.
+    Behind = 8,
 }
 
 /// What `--help` says about the exit codes.
 pub(super) const EXIT_HELP: &str = "\
 Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 not authorized, 5 conflict, 6 no quorum,
-7 time-out (it may have been done or not).";
+7 time-out (it may have been done or not), 8 no member has seen yet what the session has.";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -66,6 +68,17 @@ impl Failure {
         Self::message(Exit::Usage, message)
     }
 
+    /// `what happened: because of this: and that`. A cause that an error names itself is said once.
+    pub fn said(&self) -> String {
+        let mut said = self.error.to_string();
+        for cause in self.error.chain().skip(1).map(ToString::to_string) {
+            if !said.ends_with(&cause) {
+                said = format!("{said}: {cause}");
+            }
+        }
+        said
+    }
+
     /// The same with a word on what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl fmt::Display) -> Self {
@@ -83,7 +96,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 impl fmt::Display for Failure {
     /// `what happened: because of this: and that`, and a line with the hint.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.error)?;
+        f.write_str(&self.said())?;
         match &self.hint {
             Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),
@@ -109,6 +122,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cause_that_an_error_names_itself_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the file does not read: {0}")]
+        struct Unread(#[source] std::io::Error);
+        let failure = Failure::from(Unread(std::io::Error::other("disk on fire")));
+        let said = "the file does not read: disk on fire";
+        assert_eq!(failure.to_string(), said);
+    }
+
+    #[test]
     fn each_code_is_told_in_the_help() {
         for code in [
             Exit::Ok,
@@ -119,6 +142,7 @@ mod tests {
             Exit::Conflict,
             Exit::NoQuorum,
             Exit::TimeOut,
+            Exit::Behind,
         ] {
             let number = format!("{} ", code as u8);
             assert!(EXIT_HELP.contains(&number), "{code:?}");

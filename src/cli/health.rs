@@ -31,7 +31,7 @@ impl Health {
         config.password = None;
         let (exit, word) = match ask(&config) {
             Ok(word) => (Exit::Ok, word),
-            Err(failure) => (Exit::Error, format!("{:#}", failure.error)),
+            Err(failure) => (Exit::Error, failure.said()),
         };
         match config.output {
             None => output::text(&format!("{word}\n"))?,

@@ -86,6 +86,11 @@ impl Rows {
         text
     }
 
+    /// Whether there is nothing but a heading.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Tab-separated, without a heading.
     fn raw(&self) -> String {
         let lines = self.rows.iter().map(|(cells, _)| cells.join("\t") + "\n");
@@ -118,6 +123,41 @@ impl Printer {
             Output::Yaml => text(&yaml(value)),
         }
     }
+
+    /// The same for a result in parts; raw is its list alone.
+    pub(super) fn report(self, value: &Value, report: &Report) -> Result<(), Failure> {
+        match self.output.unwrap_or(Output::Table) {
+            Output::Table => text(&report.table()),
+            Output::Raw => text(&report.list.raw()),
+            Output::Json => text(&json(value)),
+            Output::Yaml => text(&yaml(value)),
+        }
+    }
+}
+
+/// A result in parts, for people: what is so, what is listed, and a line that sums it up.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// Names and values, without a heading.
+    pub(super) facts: Rows,
+    /// What is listed; not shown if it is empty.
+    pub(super) list: Rows,
+    /// The last line.
+    pub(super) summary: (String, Tone),
+}
+
+impl Report {
+    fn table(&self) -> String {
+        let mut text = self.facts.table();
+        if !self.list.is_empty() {
+            let _ = write!(text, "\n{}", self.list.table());
+        }
+        let (summary, tone) = &self.summary;
+        let summary = for_terminal(summary.as_bytes(), Lines::Escape);
+        let style = tone.style();
+        let _ = writeln!(text, "\n{style}{summary}{style:#}");
+        text
+    }
 }
 
 /// The value as indented JSON, with a line feed at its end.
@@ -138,6 +178,12 @@ pub(super) fn cell(value: &Value) -> String {
     }
 }
 
+/// How many there are of something, in words: `1 key`, `2 keys`.
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    let word = if count == 1 { one } else { many };
+    format!("{count} {word}")
+}
+
 /// How many bytes a base64 text stands for.
 fn decoded_length(coded: &str) -> usize {
     coded.trim_end_matches('=').len() * 3 / 4
@@ -147,6 +193,22 @@ fn decoded_length(coded: &str) -> usize {
 pub(super) fn text(text: &str) -> Result<(), Failure> {
     let mut out = AutoStream::new(io::stdout().lock(), AutoStream::choice(&io::stdout()));
     quiet(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// A unified diff in colours.
+pub(super) fn coloured_diff(text: &str) -> String {
+    let mut coloured = String::with_capacity(text.len());
+    for line in text.lines() {
+        let style = match line.as_bytes() {
+            [b'+', b'+', b'+', ..] | [b'-', b'-', b'-', ..] => HEADER,
+            [b'+', ..] => AnsiColor::Green.on_default(),
+            [b'-', ..] => AnsiColor::Red.on_default(),
+            [b'@', ..] => AnsiColor::Cyan.on_default(),
+            _ => Style::new(),
+        };
+        let _ = writeln!(coloured, "{style}{line}{style:#}");
+    }
+    coloured
 }
 
 /// Writes bytes to stdout as they are.
@@ -178,6 +240,43 @@ pub(super) fn message(label: &str, tone: Tone, text: &str) {
 /// Writes a line to stderr as it is.
 pub(super) fn plain_message(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// A bar on stderr that shows how far long work is; silent where nobody looks.
+#[derive(Debug)]
+pub(super) struct Progress {
+    what: &'static str,
+    is_seen: bool,
+    shown: Option<u64>,
+}
+
+impl Progress {
+    pub(super) fn new(what: &'static str) -> Self {
+        let is_seen = io::stderr().is_terminal();
+        Self {
+            what,
+            is_seen,
+            shown: None,
+        }
+    }
+
+    /// So much of so much is done.
+    pub(super) fn at(&mut self, done: u64, all: u64) {
+        let percent = done.saturating_mul(100) / all.max(1);
+        if self.is_seen && self.shown != Some(percent) {
+            let bar = "#".repeat(usize::try_from(percent / 4).unwrap_or_default());
+            let _ = write!(io::stderr(), "\r{} [{bar:<25}] {percent:>3} %", self.what);
+            self.shown = Some(percent);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown.is_some() {
+            let _ = write!(io::stderr(), "\r{:60}\r", "");
+        }
+    }
 }
 
 /// Whether stdout is a terminal.

@@ -4,9 +4,10 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use http::Method;
 
+use super::ack::AckFlag;
 use super::exit::{Exit, Failure};
 use super::names::{key_name, node_name};
-use super::session::{Session, key_path, node_path, wait_for};
+use super::session::{key_path, node_path, wait_for};
 use super::set::quoted;
 use crate::config::Flags;
 use crate::io::http_client::ApiRequest;
@@ -24,6 +25,8 @@ pub(super) struct Rm {
     /// Delete only if the `ETag` is this one
     #[arg(long, value_name = "ETAG")]
     if_match: Option<String>,
+    #[command(flatten)]
+    ack: AckFlag,
 }
 
 impl Rm {
@@ -34,12 +37,13 @@ impl Rm {
             Some(key) => key_path(&node, key),
             None => node_path(&node),
         };
+        let config = super::client_config(flags)?;
+        let path = self.ack.on(path, config.timeout)?;
         let mut request = ApiRequest::new(Method::DELETE, path);
         if let Some(tag) = &self.if_match {
             request = request.with_header("if-match", &quoted(tag)?);
         }
-        let config = super::client_config(flags)?;
-        let session = Session::open(&config)?;
+        let session = self.ack.session(&config)?;
         if key.is_none() && !self.yes && !agreed(&self.node)? {
             return Err(Failure::message(Exit::Error, "nothing was deleted"));
         }

@@ -29,8 +29,8 @@ impl Serve {
             Tasks::thread("stdin", stop_at_end_of_stdin)?;
         }
         let format = config.log_format;
-        let reread = Box::new(move || config_text(flags.clone()));
-        daemon::run(config, reread, move |started| tell(started, format))?;
+        let reread: daemon::Reread = Box::new(move || config_text(flags.clone()));
+        daemon::run(&config, &reread, move |started| tell(started, format))?;
         Ok(Exit::Ok)
     }
 }

@@ -2,18 +2,22 @@
 //!
 //! A read goes to the next server whenever one does not answer. A write goes to the next one only
 //! if the first certainly did not do it: twice would be wrong where somebody else wrote between.
+//! (One with an idempotency key is done once in any case.)
 
 use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::ca;
+use super::coordination::IDEMPOTENCY_KEY;
 use super::exit::{Exit, Failure};
+use super::hints;
+use super::token::{self, TokenFile};
 use crate::config::ClientConfig;
 use crate::io::clock::mono;
 use crate::io::http_client::{ApiAnswer, ApiClient, ApiError, ApiOptions, ApiRequest, Credentials};
@@ -22,7 +26,7 @@ use crate::model::{KeyName, NodeName};
 use crate::protocol::Mono;
 
 /// The longest time for TCP and TLS to one address; less if several servers share the time.
-const CONNECT: Duration = Duration::from_secs(3);
+pub(super) const CONNECT: Duration = Duration::from_secs(3);
 /// A client ends its request by itself when the time is over, and knows best what became of it.
 const GRACE: Duration = Duration::from_millis(200);
 
@@ -55,17 +59,35 @@ pub(super) fn key_path(node: &NodeName, key: &KeyName) -> String {
     format!("{}/{key}", node_path(node))
 }
 
+/// The path of a key's history.
+pub(super) fn history_path(node: &NodeName, key: &KeyName) -> String {
+    let node = utf8_percent_encode(node.as_str(), IN_PATH);
+    let key = utf8_percent_encode(key.as_str(), IN_PATH);
+    format!("/v1/history/{node}/{key}")
+}
+
+/// A text as the value of a query parameter.
+pub(super) fn in_query(text: &str) -> impl std::fmt::Display {
+    utf8_percent_encode(text, NON_ALPHANUMERIC)
+}
+
 /// Servers to ask, in order.
 pub(super) struct Session {
     clients: Vec<ApiClient>,
     /// For all servers together.
     limit: Duration,
     has_password: bool,
+    seen: Option<TokenFile>,
 }
 
 impl Session {
     /// A session with the password, for everything but a look at a member's health.
     pub(super) fn open(config: &ClientConfig) -> Result<Self, Failure> {
+        Self::open_within(config, config.timeout)
+    }
+
+    /// The same, waiting for `limit` in all.
+    pub(super) fn open_within(config: &ClientConfig, limit: Duration) -> Result<Self, Failure> {
         let pem = ca::pem(config)?;
         let trust = Trust::from_pem(pem.as_bytes())?;
         let credentials = config.password.as_ref().map(|password| Credentials {
@@ -78,7 +100,7 @@ impl Session {
         let options = ApiOptions {
             credentials,
             connect: CONNECT.min(config.timeout / share),
-            limit: config.timeout,
+            limit,
             ..ApiOptions::default()
         };
         let clients = config
@@ -89,8 +111,9 @@ impl Session {
             .map_err(failure)?;
         Ok(Self {
             clients,
-            limit: config.timeout,
+            limit,
             has_password: config.password.is_some(),
+            seen: config.session.as_deref().map(TokenFile::open).transpose()?,
         })
     }
 
@@ -109,7 +132,9 @@ impl Session {
                     failed.push(failure);
                 }
                 Err(why) => {
-                    let goes_on = request.method == Method::GET || was_not_sent(&why);
+                    let goes_on = request.method == Method::GET
+                        || request.headers.contains_key(IDEMPOTENCY_KEY)
+                        || was_not_sent(&why);
                     failed.push(self::failure(why));
                     if !goes_on {
                         break;
@@ -128,13 +153,21 @@ impl Session {
         end: Mono,
     ) -> Result<ApiAnswer, ApiError> {
         let left = end.since(mono()) + GRACE;
-        let asked = tokio::time::timeout(left, client.request(request.clone()));
-        asked.await.unwrap_or_else(|_elapsed| {
+        let mut request = request.clone();
+        if let Some(token) = self.seen.as_ref().and_then(TokenFile::token) {
+            request.headers.insert(token::HEADER, token);
+        }
+        let asked = tokio::time::timeout(left, client.request(request));
+        let answer = asked.await.unwrap_or_else(|_elapsed| {
             Err(ApiError::TimedOut {
                 url: client.url(),
                 after: self.limit,
             })
-        })
+        })?;
+        if let Some(seen) = &self.seen {
+            seen.take(&answer.headers);
+        }
+        Ok(answer)
     }
 
     /// Sends a request to the first server that answers; gives whatever it answers.
@@ -174,19 +207,11 @@ impl Session {
         }
         let exit = exit_of(answer.status, code);
         let failure = Failure::message(exit, message);
-        match field("hint") {
+        let hint = hints::of(code, self.has_password).or(field("hint"));
+        match hint {
             Some(hint) => failure.hint(hint),
-            None if exit == Exit::Auth => failure.hint(self.auth_hint()),
+            None if exit == Exit::Auth => failure.hint(hints::auth(self.has_password)),
             None => failure,
-        }
-    }
-
-    fn auth_hint(&self) -> &'static str {
-        if self.has_password {
-            "check --user and --password (GAGGLE_USER, GAGGLE_PASSWORD)"
-        } else {
-            "give a password: GAGGLE_PASSWORD, --password-file, or --data with the directory of a \
-             member on this host that made its own"
         }
     }
 }
@@ -266,7 +291,8 @@ fn all_failed(mut failed: Vec<Failure>) -> Failure {
 
 fn exit_of(status: StatusCode, code: &str) -> Exit {
     match (status.as_u16(), code) {
-        (_, "strong-side-off" | "no-quorum" | "no-leader") => Exit::NoQuorum,
+        (_, "session-behind") => Exit::Behind,
+        (_, "strong-side-off" | "strong-side-down" | "no-quorum") => Exit::NoQuorum,
         (401 | 403 | 429, _) => Exit::Auth,
         (404, _) => Exit::NotFound,
         (409 | 412, _) => Exit::Conflict,
@@ -297,6 +323,7 @@ mod tests {
             (412, "precondition-failed", Exit::Conflict),
             (409, "node-exists", Exit::Conflict),
             (503, "strong-side-off", Exit::NoQuorum),
+            (503, "session-behind", Exit::Behind),
             (503, "shutting-down", Exit::Error),
             (504, "ack-timeout", Exit::TimeOut),
             (500, "internal", Exit::Error),

@@ -8,10 +8,11 @@ use http::header::{CONTENT_TYPE, ETAG};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
+use super::ack::AckFlag;
 use super::exit::{Exit, Failure};
 use super::names::{key_name, node_name};
 use super::output::{self, Printer, Rows, Tone};
-use super::session::{Session, key_path, node_path, wait_for};
+use super::session::{key_path, node_path, wait_for};
 use crate::config::{Flags, Output};
 use crate::io::http_client::{ApiAnswer, ApiRequest};
 use crate::model::NodeName;
@@ -57,18 +58,21 @@ pub(super) struct Set {
     /// Write only if the value's `ETag` is another one; * for: only if the key is not there
     #[arg(long, value_name = "ETAG")]
     if_none_match: Option<String>,
+    #[command(flatten)]
+    ack: AckFlag,
 }
 
 impl Set {
     pub(super) fn run(self, flags: Flags) -> Result<Exit, Failure> {
         let node = node_name(&self.node)?;
-        let request = if self.pairs {
+        let mut request = if self.pairs {
             self.patch(&node)?
         } else {
             self.put(&node)?
         };
         let config = super::client_config(flags)?;
-        let session = Session::open(&config)?;
+        request.path = self.ack.on(request.path, config.timeout)?;
+        let session = self.ack.session(&config)?;
         let answer = wait_for(session.send(request))?;
         self.report(&answer, Printer::new(config.output))?;
         Ok(Exit::Ok)

@@ -26,14 +26,40 @@ impl Status {
     }
 }
 
+/// What is known only after the members have told each other how far they are.
+const UNTOLD: [&str; 2] = ["collecting.stable", "collecting.stable_lag_ms"];
+
 /// One row per scalar; an inner field's name follows that of the outer one.
 fn add(rows: &mut Rows, outer: &str, value: &Value) {
     for (name, value) in value.as_object().into_iter().flatten() {
         let name = format!("{outer}{name}");
         match value {
             Value::Object(_) => add(rows, &format!("{name}."), value),
+            // Null stands for what no member has told yet, but for an empty cell nobody could know.
+            Value::Null if UNTOLD.contains(&name.as_str()) => {
+                rows.push([&name, "not yet known"], Tone::Plain);
+            }
             Value::Bool(false) => rows.push([&name, "false"], Tone::Warning),
             scalar => rows.push([&name, &output::cell(scalar)], Tone::Plain),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_yet_is_said_so() {
+        let mut rows = Rows::new(["FIELD", "VALUE"]);
+        let status = json!({"address": null, "collecting": {"oldest": null, "stable": null}});
+        add(&mut rows, "", &status);
+        let mut expected = Rows::new(["FIELD", "VALUE"]);
+        expected.push(["address", ""], Tone::Plain);
+        expected.push(["collecting.oldest", ""], Tone::Plain);
+        expected.push(["collecting.stable", "not yet known"], Tone::Plain);
+        assert_eq!(rows, expected);
     }
 }

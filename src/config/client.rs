@@ -35,6 +35,8 @@ pub struct ClientConfig {
     pub output: Option<Output>,
     /// How long to wait for an answer.
     pub timeout: Duration,
+    /// The file that keeps what this client has seen; none: it keeps nothing.
+    pub session: Option<PathBuf>,
 }
 
 /// How results are written.
@@ -126,6 +128,7 @@ impl ClientConfig {
             data,
             output: c.choice(&s::OUTPUT).map(output),
             timeout: c.duration(&s::TIMEOUT),
+            session: c.given(&s::SESSION, path).map(|found| found.0),
         };
         let cluster = c.given(&s::CLUSTER, cluster);
         match (cluster, &member) {

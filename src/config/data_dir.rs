@@ -128,6 +128,12 @@ pub struct MemberFile {
     pub pid: u32,
     /// Where the REST API listens.
     pub listen: SocketAddr,
+    /// The UDP port of discovery; none: written by a version that did not tell.
+    #[serde(default)]
+    pub discovery_port: Option<u16>,
+    /// The interfaces that it was told to use (`--interface`); none: all that are up.
+    #[serde(default)]
+    pub interfaces: Vec<String>,
     /// The own certificate that clients are shown instead of the cluster's, by its absolute path.
     pub own_certificate: Option<PathBuf>,
     /// The program's version.
@@ -202,6 +208,8 @@ mod tests {
             cluster: ClusterId::default(),
             pid: 7,
             listen: "[::]:8000".parse().unwrap(),
+            discovery_port: Some(2900),
+            interfaces: Vec::new(),
             own_certificate: None,
             version: "0.1.0".to_owned(),
         }

@@ -1,5 +1,6 @@
 //! The checked configuration of a member.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,10 +44,20 @@ pub struct Config {
     pub discovery_port: u16,
     /// How far ahead another member's clock may be.
     pub max_clock_skew: Duration,
+    /// How long what was deleted can be restored (`--keep-deleted`).
+    pub keep_deleted: Duration,
+    /// How long a member may be away before it is forgotten (`--forget-after`).
+    pub forget_after: Duration,
     /// How many members get a change directly.
     pub fanout: usize,
+    /// The strong side, if it is on.
+    pub strong: Option<Strong>,
     /// How long a clean stop may take.
     pub stop_timeout: Duration,
+    /// How often everything on disk is looked at; none: never.
+    pub scrub_every: Option<Duration>,
+    /// What becomes of a damaged database at the start.
+    pub repair: Repair,
     /// Bounds on what clients may bring.
     pub limits: Limits,
     /// Bounds on how long they may take.
@@ -64,6 +75,24 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+}
+
+/// How the group of the strong side is founded and kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strong {
+    /// By whom.
+    pub founders: Founders,
+    /// How long a voter may be away before a learner takes its place; none: as long as it likes.
+    pub promote_after: Option<Duration>,
+}
+
+/// Who founds the group of the strong side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Founders {
+    /// The first so many members that see each other (`--cluster-size`).
+    First(usize),
+    /// The members of these names (`--voters`).
+    Named(BTreeSet<String>),
 }
 
 /// Bounds on what clients may bring.
@@ -98,6 +127,16 @@ pub struct Timeouts {
     pub peer: Duration,
 }
 
+/// What becomes of a damaged database at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repair {
+    /// The start is refused.
+    #[default]
+    Never,
+    /// It is set aside, and what is sound of it taken over.
+    Damaged,
+}
+
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -130,8 +169,16 @@ impl Config {
             discover: c.value(&s::DISCOVER, str::parse),
             discovery_port: u16::try_from(c.number(&s::DISCOVERY_PORT)).unwrap_or(u16::MAX),
             max_clock_skew: c.duration(&s::MAX_CLOCK_SKEW),
+            keep_deleted: c.duration(&s::KEEP_DELETED),
+            forget_after: c.duration(&s::FORGET_AFTER),
             fanout: c.number(&s::FANOUT),
+            strong: strong(&mut c),
             stop_timeout: c.duration(&s::STOP_TIMEOUT),
+            scrub_every: Some(c.duration(&s::SCRUB_EVERY)).filter(|every| !every.is_zero()),
+            repair: match c.choice(&s::REPAIR) {
+                Some(1) => Repair::Damaged,
+                _ => Repair::Never,
+            },
             limits: limits(&mut c),
             timeouts: timeouts(&mut c),
             log: c.value(&s::LOG, log),
@@ -192,6 +239,48 @@ fn name(c: &mut Checker<'_>) -> String {
     let name = plain(&name, 255).map_or_else(|_| "member".to_owned(), |()| name);
     c.note(&s::NAME, name.clone(), Source::Default);
     name
+}
+
+fn strong(c: &mut Checker<'_>) -> Option<Strong> {
+    let promote_after = Some(c.duration(&s::PROMOTE_AFTER)).filter(|after| !after.is_zero());
+    let size = c.given(&s::CLUSTER_SIZE, cluster_size).map(|found| found.0);
+    let names = c.given(&s::VOTERS, voters).map(|found| found.0);
+    let founders = match (size, names) {
+        (Some(_), Some(_)) => {
+            c.conflict(&s::CLUSTER_SIZE, "it goes not together with voters");
+            return None;
+        }
+        (Some(size), None) => Founders::First(size),
+        (None, Some(names)) => Founders::Named(names),
+        (None, None) => return None,
+    };
+    Some(Strong {
+        founders,
+        promote_after,
+    })
+}
+
+fn cluster_size(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(size) if (1..=9).contains(&size) => Ok(size),
+        Ok(_) => Err("it is out of range".to_owned()),
+        Err(_) => Err("it is no number".to_owned()),
+    }
+}
+
+fn voters(text: &str) -> Result<BTreeSet<String>, String> {
+    let names: Vec<&str> = text.split(',').map(str::trim).collect();
+    for name in &names {
+        plain(name, 255)?;
+    }
+    let set: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    if set.len() < names.len() {
+        return Err("a name is in it twice".to_owned());
+    }
+    if set.len() > 9 {
+        return Err("more than nine members vote slowly".to_owned());
+    }
+    Ok(set)
 }
 
 fn interfaces(text: &str) -> Result<Vec<String>, String> {

@@ -36,6 +36,6 @@ pub use client::{ClientConfig, Output, ServerUrl};
 pub use data_dir::{DataDir, MemberFile};
 pub use hidden::Hidden;
 pub use layers::{Environment, Flags, Layers, LayersError, Source};
-pub use member::{CertificateFiles, Config, Limits, LogFormat, Timeouts};
+pub use member::{CertificateFiles, Config, Founders, Limits, LogFormat, Repair, Strong, Timeouts};
 pub use read::{duration, show_duration, show_size, size};
 pub use setting::{Kind, Preset, Section, Setting, Use};

@@ -45,6 +45,9 @@ impl Preset {
     }
 }
 
+/// The words of a switch: its flag may stand without a word, which means the second.
+pub(super) const NO_OR_YES: [&str; 2] = ["no", "yes"];
+
 /// How a value's text is read.
 #[derive(Clone, Debug)]
 pub enum Kind {
@@ -159,6 +162,11 @@ impl Setting {
             Kind::Hidden { file, .. } => Some(file),
             _ => None,
         }
+    }
+
+    /// Whether its flag may stand without a value.
+    pub fn is_switch(&self) -> bool {
+        matches!(self.kind, Kind::Choice(words) if words == NO_OR_YES)
     }
 
     /// Whether the flag may be given several times.

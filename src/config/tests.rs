@@ -318,6 +318,8 @@ fn a_client_finds_the_member_of_the_data_directory() {
         cluster: "prod".parse().unwrap(),
         pid: 1,
         listen: "127.0.0.1:4711".parse().unwrap(),
+        discovery_port: Some(2900),
+        interfaces: Vec::new(),
         own_certificate: None,
         version: "0".to_owned(),
     };

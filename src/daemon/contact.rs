@@ -27,8 +27,6 @@ use super::{DaemonError, VERSION};
 
 /// How long an exchange of states may take.
 const EXCHANGE: Duration = Duration::from_secs(5);
-/// How long a member that is gone is remembered.
-const FORGET_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// What contact with others needs.
 pub(super) struct Contact<'a> {
@@ -90,7 +88,7 @@ async fn settings(contact: &Contact<'_>) -> Result<MembershipConfig, DaemonError
         keys: keys
             .map(|keys| DatagramKey::from_bytes(*keys.datagram))
             .collect(),
-        forget_after: FORGET_AFTER,
+        forget_after: config.forget_after,
     })
 }
 

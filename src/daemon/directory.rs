@@ -1,13 +1,17 @@
 //! The member table as the API shows it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::api::{MemberDirectory, MemberState, MemberView};
 use crate::app::App;
-use crate::io::clock::mono;
+use crate::io::clock::{mono, wall};
+use crate::model::{MemberId, Standing};
+use crate::protocol::clocks::Reading;
 use crate::protocol::membership::{self as swim, MemberRow, MemberTable};
 use crate::protocol::push::Push;
 
@@ -21,35 +25,87 @@ pub(super) struct Directory {
 impl MemberDirectory for Directory {
     fn members(&self) -> Vec<MemberView> {
         let table = self.table.borrow().clone();
-        let own = self.app.view().store.digest().root();
+        let view = self.app.view();
         let lags = self.push.lock().lags(mono());
-        let view = |row: &MemberRow| {
-            let is_self = row.id == table.me.id;
-            let digest = if is_self {
-                Some(own)
-            } else {
-                row.root.map(|heard| heard.root)
-            };
-            let lag = lags.get(&row.id).map(|lag| lag.oldest.as_millis());
-            MemberView {
-                id: row.id,
-                name: row.name.as_str().to_owned(),
-                address: row.https,
-                state: state(row.state),
-                incarnation: row.generation.number(),
-                version: row.version.as_str().to_owned(),
-                since: row.since,
-                lag_ms: if is_self {
-                    Some(0)
-                } else {
-                    lag.and_then(|ms| u64::try_from(ms).ok())
-                },
-                digest,
-                in_sync: digest == Some(own),
-                is_self,
+        let mut members: BTreeMap<MemberId, MemberView> = view
+            .store
+            .members()
+            .map(|(member, standing)| (member, unseen(member, standing)))
+            .collect();
+        for row in table.rows() {
+            let lag = lags.get(&row.id).map(|lag| lag.oldest);
+            let mut seen = self.seen(row, row.id == table.me.id, lag);
+            if let Some(forgotten) = members.remove(&row.id)
+                && view.store.is_forgotten(row.id)
+            {
+                seen.state = MemberState::Forgotten;
+                seen.since = forgotten.since;
+                seen.forgotten_by = forgotten.forgotten_by;
             }
-        };
-        table.rows().map(view).collect()
+            members.insert(row.id, seen);
+        }
+        for (id, member) in &mut members {
+            // A decision that is void (by a member that was forgotten before) counts for nothing.
+            if member.forgotten_by.is_some() && !view.store.is_forgotten(*id) {
+                (member.state, member.forgotten_by) = (MemberState::Dead, None);
+            }
+        }
+        members.into_values().collect()
+    }
+}
+
+impl Directory {
+    /// What is known of a member that was seen since the start.
+    fn seen(&self, row: &MemberRow, is_self: bool, lag: Option<Duration>) -> MemberView {
+        let own = self.app.view().store.digest().root();
+        let heard = row.root.map(|heard| heard.root);
+        let digest = if is_self { Some(own) } else { heard };
+        let lag = if is_self { Some(Duration::ZERO) } else { lag };
+        let offset = |clock: Reading| clock.offset_ms(mono(), wall());
+        MemberView {
+            id: row.id,
+            name: row.name.as_str().to_owned(),
+            address: Some(row.https),
+            state: state(row.state),
+            incarnation: Some(row.generation.number()),
+            version: Some(row.version.as_str().to_owned()),
+            since: row.since,
+            lag_ms: lag.and_then(|lag| u64::try_from(lag.as_millis()).ok()),
+            digest,
+            in_sync: digest == Some(own),
+            clock_offset_ms: if is_self {
+                Some(0)
+            } else {
+                row.clock.map(offset)
+            },
+            forgotten_by: None,
+            is_self,
+        }
+    }
+}
+
+/// What the store tells of a member that was not seen since the start.
+fn unseen(member: MemberId, standing: &Standing) -> MemberView {
+    let (state, since, forgotten_by) = match standing {
+        Standing::Known { since, .. } => (MemberState::Dead, *since, None),
+        Standing::Forgotten {
+            written, author, ..
+        } => (MemberState::Forgotten, *written, Some(author.to_string())),
+    };
+    MemberView {
+        id: member,
+        name: standing.name().to_string(),
+        address: None,
+        state,
+        incarnation: None,
+        version: None,
+        since,
+        lag_ms: None,
+        digest: None,
+        in_sync: false,
+        clock_offset_ms: None,
+        forgotten_by,
+        is_self: false,
     }
 }
 

@@ -26,6 +26,12 @@ pub enum DaemonError {
         /// The system's reason.
         why: io::Error,
     },
+    /// The cluster forgot this member while it was away. It sets its copy aside and begins again.
+    #[error("the cluster forgot this member while it was away")]
+    Forgotten,
+    /// The log of the strong side cannot be used.
+    #[error("the strong side: {0}")]
+    Strong(String),
     /// The secret cannot be used.
     #[error("the cluster's secret cannot be used")]
     Secret(#[from] SecretError),

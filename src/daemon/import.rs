@@ -15,17 +15,32 @@ use super::store::OpenStore;
 
 /// How many nodes are written at a time, to share commits.
 const WINDOW: usize = 512;
+/// How many nodes are named in a message.
+const NAMED: usize = 10;
 /// The author of imported edits.
 const AUTHOR: &str = "store.json";
 
 /// Takes the edits; gives how many there were. A broken file is set aside if the database knows
 /// better, and fatal if it is all there is.
 pub(super) async fn edits(config: &Config, store: &OpenStore) -> Result<usize, DaemonError> {
-    let Import { edits, kept } = read(config, store)?;
+    let Import {
+        edits,
+        kept,
+        strong,
+    } = read(config, store)?;
     if kept > 0 {
         tracing::warn!(
             kept,
             "some keys were written after the edited store.json was; they stay as they are",
+        );
+    }
+    if !strong.is_empty() {
+        let nodes: Vec<&str> = strong.iter().take(NAMED).map(NodeName::as_str).collect();
+        tracing::warn!(
+            ?nodes,
+            count = strong.len(),
+            "the edited store.json changes strong nodes: that is not taken over, for only the \
+             majority writes them; the edited file is set aside, write them through the API",
         );
     }
     let count = edits.len();

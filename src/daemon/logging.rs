@@ -17,7 +17,7 @@ impl Logging {
     /// Begins to log as the configuration says. In a process that logs already (a test, a program
     /// that embeds members) it leaves things as they are.
     pub(super) fn start(config: &Config) -> Self {
-        let (filter, handle) = reload::Layer::new(EnvFilter::new(&config.log));
+        let (filter, handle) = reload::Layer::new(filter(&config.log));
         let started = match config.log_format {
             LogFormat::Json => tracing_subscriber::registry()
                 .with(filter)
@@ -39,11 +39,16 @@ impl Logging {
     /// Logs by these directives from now on.
     pub(super) fn change(&self, directives: &str) {
         if let Some(handle) = &self.0
-            && let Err(error) = handle.reload(EnvFilter::new(directives))
+            && let Err(error) = handle.reload(filter(directives))
         {
             tracing::warn!(%error, "the log level stays as it is");
         }
     }
+}
+
+/// What the engine of the strong side says at length is left out unless it is asked for.
+fn filter(directives: &str) -> EnvFilter {
+    EnvFilter::new(format!("openraft=off,{directives}"))
 }
 
 /// <https://no-color.org>: set and not empty means no colour.

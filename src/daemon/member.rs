@@ -11,13 +11,15 @@ use crate::api::auth::Auth;
 use crate::api::metrics::Metrics;
 use crate::api::peer::{self, PeerParts};
 use crate::api::{self, About, ApiParts};
+use crate::app::Strong;
 use crate::config::{Config, MemberFile};
 use crate::io::clock::{mono, wall};
 use crate::io::http_client::{PeerClient, PeerLimits};
 use crate::io::serve::serve;
 use crate::io::tasks::Tasks;
 use crate::io::tls::Keyring;
-use crate::protocol::membership::{Alarm, Generation};
+use crate::protocol::membership::{Alarm, Generation, MemberTable};
+use crate::strong::engine::Seen;
 
 use super::access::{self, Access};
 use super::contact::{self, Contact};
@@ -25,11 +27,16 @@ use super::directory::Directory;
 use super::logging::Logging;
 use super::membership::MembershipHandle;
 use super::peers::Peers;
-use super::replication::{self, Replication};
+use super::replication::{self, Replication, UpkeepOf};
+use super::scrub::{Scrub, ScrubCounters};
 use super::serving::{self, Certificates};
 use super::signals::{Asked, Signals};
+use super::snapshot::Keeper;
 use super::store::{self, OpenStore};
-use super::{DaemonError, Reread, Started, VERSION, import, metrics, snapshot};
+use super::strong::{self, StrongParts};
+use super::{
+    DaemonError, Reread, Started, VERSION, backlog, clocks, forgotten, import, metrics, sync,
+};
 
 /// How long a stop waits for peers to take what was written last.
 const LAST_PUSH: Duration = Duration::from_secs(1);
@@ -44,6 +51,7 @@ struct Running {
     logging: Logging,
     groups: Groups,
     alarms: mpsc::Receiver<Alarm>,
+    forgotten: mpsc::Receiver<()>,
     generation: watch::Receiver<Generation>,
 }
 
@@ -60,9 +68,9 @@ struct Groups {
 /// Starts a member and runs it until it is asked to stop.
 pub(super) async fn run(
     config: Config,
-    reread: Reread,
+    reread: &Reread,
     logging: Logging,
-    started: impl FnOnce(&Started),
+    started: impl Fn(&Started),
 ) -> Result<(), DaemonError> {
     let system = |why| DaemonError::System {
         what: "a signal handler",
@@ -74,7 +82,7 @@ pub(super) async fn run(
         running = start(config, logging, started) => running?,
         () = signals.stop() => return Ok(()),
     };
-    let ended = running.wait(&mut signals, &reread).await;
+    let ended = running.wait(&mut signals, reread).await;
     let limit = running.config.stop_timeout;
     tokio::select! {
         () = running.stop() => {}
@@ -89,7 +97,7 @@ pub(super) async fn run(
 async fn start(
     config: Config,
     logging: Logging,
-    started: impl FnOnce(&Started),
+    started: impl Fn(&Started),
 ) -> Result<Running, DaemonError> {
     let begun = mono();
     let store = store::load(&config).await?;
@@ -115,7 +123,8 @@ async fn start(
         certificates: &certificates,
         auth: &auth,
     };
-    let (contacts, replication) = parts.open(&groups, &keyring, listener, listen).await?;
+    let (contacts, replication, forgotten) =
+        parts.open(&groups, &keyring, listener, listen).await?;
     let notice = Started {
         member,
         name: config.name.clone(),
@@ -149,6 +158,7 @@ async fn start(
         logging,
         groups,
         alarms,
+        forgotten,
         generation,
     })
 }
@@ -169,7 +179,7 @@ impl Parts<'_> {
         keyring: &Keyring,
         listener: TcpListener,
         listen: SocketAddr,
-    ) -> Result<(MembershipHandle, Replication), DaemonError> {
+    ) -> Result<(MembershipHandle, Replication, mpsc::Receiver<()>), DaemonError> {
         let Self {
             config,
             store,
@@ -177,16 +187,7 @@ impl Parts<'_> {
             ..
         } = self;
         let (app, back) = (&store.app, &groups.back);
-        let client = PeerClient::new(
-            certificates.identity.clone(),
-            &certificates.trust,
-            PeerLimits {
-                answer_bytes: 128 << 20,
-                ..PeerLimits::default()
-            },
-            back.clone(),
-        )?;
-        let client = Arc::new(client);
+        let client = Arc::new(self.client(back)?);
         let contact = Contact {
             config,
             keyring,
@@ -198,37 +199,143 @@ impl Parts<'_> {
             tasks: &groups.contact,
         };
         let (contacts, exchange) = contact::start(contact).await?;
-        let peers = Peers::new(client, config.timeouts.peer);
-        let replication =
-            replication::start(app, &peers, contacts.table.clone(), config.fanout, back);
+        let peers = Peers::new(client.clone(), config.timeouts.peer);
+        let replication = replication::start(
+            app,
+            &peers,
+            contacts.table.clone(),
+            config.fanout,
+            UpkeepOf::of(config, &store.dir, store.was),
+            back,
+        );
         let (serving, counters) = serving::serving(config, certificates, &groups.front);
-        let metrics = metrics::registry(&contacts.table, &replication, &peers, &counters);
-        let directory = Directory {
+        let scrub = Arc::new(ScrubCounters::default());
+        let directory = Arc::new(Directory {
             app: app.clone(),
             table: contacts.table.clone(),
             push: replication.push.clone(),
-        };
+        });
+        let (table, of) = (&contacts.table, &directory);
+        let metrics = metrics::registry(table, of, &replication, &peers, &counters);
+        metrics::scrub(&metrics, &scrub);
+        let strong = self.strong(client, contacts.table.clone(), back).await?;
         let door = PeerParts {
             app: app.clone(),
+            strong: strong.clone(),
             tasks: back.clone(),
             exchange,
+            met: sync::meeter(app, back),
         };
-        let api = self.api(back, Arc::new(directory), metrics);
+        back.spawn(
+            Keeper {
+                app: app.clone(),
+                strong: strong.clone(),
+                file: store.file.clone(),
+                tasks: back.clone(),
+            }
+            .run(),
+        );
+        let api = self.api(back, directory, metrics, strong);
         let answerer = api::front(api, peer::router(door));
         groups.front.spawn(serve(listener, serving, answerer));
-        back.spawn_until_stop((*certificates).clone().keep());
-        back.spawn_until_stop(store::keep_disk(app.clone()));
-        let (dir, generation) = (store.dir.clone(), contacts.generation.clone());
-        back.spawn_until_stop(store::keep_generations(dir, generation));
-        back.spawn(snapshot::keep(
-            app.clone(),
-            store.file.clone(),
-            back.clone(),
-        ));
-        Ok((contacts, replication))
+        let forgotten = self.keep(back, &contacts, peers, scrub);
+        Ok((contacts, replication, forgotten))
     }
 
-    fn api(&self, tasks: &Tasks, members: Arc<Directory>, metrics: Arc<Metrics>) -> ApiParts {
+    /// The way to the peers.
+    fn client(&self, tasks: &Tasks) -> Result<PeerClient, DaemonError> {
+        let limits = PeerLimits {
+            answer_bytes: 128 << 20,
+            ..PeerLimits::default()
+        };
+        let Certificates {
+            identity, trust, ..
+        } = self.certificates;
+        Ok(PeerClient::new(
+            identity.clone(),
+            trust,
+            limits,
+            tasks.clone(),
+        )?)
+    }
+
+    /// Starts the strong side, if it is on.
+    async fn strong(
+        &self,
+        client: Arc<PeerClient>,
+        table: watch::Receiver<Arc<MemberTable>>,
+        tasks: &Tasks,
+    ) -> Result<Strong, DaemonError> {
+        let Self { config, store, .. } = self;
+        let me = Seen {
+            member: store.identity.member,
+            name: config.name.as_str().into(),
+            generation: store.generation,
+        };
+        let parts = StrongParts {
+            config: config.strong.as_ref(),
+            me,
+            disk: store.log.clone(),
+            client,
+            table,
+            tasks,
+        };
+        strong::start(parts).await
+    }
+
+    /// Starts what looks after things while the member runs. Tells when the cluster is found to
+    /// have forgotten it.
+    fn keep(
+        &self,
+        back: &Tasks,
+        contacts: &MembershipHandle,
+        peers: Peers,
+        scrub: Arc<ScrubCounters>,
+    ) -> mpsc::Receiver<()> {
+        let Self {
+            config,
+            store,
+            certificates,
+            ..
+        } = self;
+        let app = &store.app;
+        back.spawn_until_stop((*certificates).clone().keep());
+        back.spawn_until_stop(store::keep_disk(app.clone()));
+        if let Some(every) = config.scrub_every {
+            let scrub = Scrub {
+                app: app.clone(),
+                counters: scrub,
+                every,
+                tasks: back.clone(),
+            };
+            back.spawn_until_stop(scrub.run());
+        }
+        let table = contacts.table.clone();
+        back.spawn_until_stop(clocks::keep(
+            app.clone(),
+            config.max_clock_skew,
+            table.clone(),
+        ));
+        let (keep_deleted, tasks) = (config.keep_deleted, back.clone());
+        back.spawn_until_stop(backlog::keep(app.clone(), keep_deleted, table, tasks));
+        let (dir, generation) = (store.dir.clone(), contacts.generation.clone());
+        back.spawn_until_stop(store::keep_generations(dir, generation));
+        let (out, forgotten) = mpsc::channel(1);
+        let (app, table) = (app.clone(), contacts.table.clone());
+        back.spawn_until_stop(async move {
+            forgotten::certain(app, peers, table).await;
+            out.send(()).await.unwrap_or_default();
+        });
+        forgotten
+    }
+
+    fn api(
+        &self,
+        tasks: &Tasks,
+        members: Arc<Directory>,
+        metrics: Arc<Metrics>,
+        strong: Strong,
+    ) -> ApiParts {
         let Self {
             config,
             store,
@@ -237,6 +344,7 @@ impl Parts<'_> {
         } = self;
         ApiParts {
             app: store.app.clone(),
+            strong,
             auth: (*auth).clone(),
             members,
             metrics,
@@ -261,6 +369,8 @@ fn tell_host(config: &Config, notice: &Started, ca: &str) -> Result<(), DaemonEr
         cluster: notice.cluster.clone(),
         pid: std::process::id(),
         listen: notice.listen,
+        discovery_port: Some(config.discovery_port),
+        interfaces: config.interfaces.clone(),
         own_certificate: config.certificate.as_ref().map(|files| {
             let file = &files.certificate;
             std::path::absolute(file).unwrap_or_else(|_| file.clone())
@@ -287,6 +397,7 @@ impl Running {
                     Asked::Stop => return Ok(()),
                     Asked::Reload => self.reload(reread),
                 },
+                Some(()) = self.forgotten.recv() => return Err(DaemonError::Forgotten),
                 Some(alarm) = self.alarms.recv() => {
                     tracing::error!("{alarm}");
                     if let Alarm::RefusedAsDuplicate { member, theirs, .. } = alarm {

@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 
 use crate::api::metrics::Metrics;
+use crate::api::{MemberDirectory, MemberState, MemberView};
+use crate::io::clock::{mono, wall};
 use crate::io::serve::ServeCounters;
 use crate::protocol::membership::{Counts, MemberTable};
 use crate::protocol::push::PushCounters;
 
+use super::directory::Directory;
 use super::peers::Peers;
 use super::replication::Replication;
+use super::scrub::ScrubCounters;
 use super::sync::SyncCounters;
 
 /// A counter's name, what it counts, and where it stands.
@@ -23,12 +27,14 @@ type Table = watch::Receiver<Arc<MemberTable>>;
 /// All metrics but those of the store and of requests, which the API has itself.
 pub(super) fn registry(
     table: &Table,
+    directory: &Arc<Directory>,
     replication: &Replication,
     peers: &Peers,
     serving: &Arc<ServeCounters>,
 ) -> Arc<Metrics> {
     let metrics = Metrics::new();
     connections(&metrics, serving);
+    members(&metrics, directory);
     membership(&metrics, table);
     push(&metrics, replication);
     sync(&metrics, replication);
@@ -100,24 +106,53 @@ fn connections(metrics: &Metrics, serving: &Arc<ServeCounters>) {
     }
 }
 
-fn membership(metrics: &Metrics, table: &Table) {
-    let by_state = table.clone();
+/// The members that belong to the cluster, as `/v1/members` lists them.
+fn members(metrics: &Metrics, directory: &Arc<Directory>) {
+    let directory = directory.clone();
     metrics.labelled_fn(
         "gaggle_members",
-        "Members known, by state.",
+        "Members that belong to the cluster, by state; forgotten ones do not.",
         "state",
+        move || by_state(&directory.members()),
+    );
+}
+
+/// How many are in each state but forgotten.
+fn by_state(members: &[MemberView]) -> Vec<(String, f64)> {
+    let states = [
+        MemberState::Alive,
+        MemberState::Suspect,
+        MemberState::Dead,
+        MemberState::Left,
+    ];
+    let count = |state| members.iter().filter(|at| at.state == state).count();
+    #[expect(clippy::cast_precision_loss, reason = "members are few")]
+    let counted = states.map(|state| (state.word().to_owned(), count(state) as f64));
+    counted.to_vec()
+}
+
+fn membership(metrics: &Metrics, table: &Table) {
+    let clocks = table.clone();
+    metrics.labelled_fn(
+        "gaggle_peer_clock_offset_seconds",
+        "How far a live peer's clock is ahead of this member's.",
+        "peer",
         move || {
-            let table = by_state.borrow().clone();
-            let mut counts = std::collections::BTreeMap::new();
-            for state in ["alive", "suspect", "dead", "left"] {
-                counts.insert(state.to_owned(), 0.0);
-            }
-            for row in table.rows() {
-                *counts.entry(row.state.to_string()).or_default() += 1.0;
-            }
-            counts.into_iter().collect()
+            let (table, now, wall) = (clocks.borrow().clone(), mono(), wall());
+            let told = table.live().filter_map(|row| {
+                let offset = row.clock?.offset_ms(now, wall);
+                #[expect(clippy::cast_precision_loss, reason = "clocks are not so far apart")]
+                let seconds = offset as f64 / 1000.0;
+                Some((row.id.to_string(), seconds))
+            });
+            told.collect()
         },
     );
+    datagrams(metrics, table);
+}
+
+/// What came and went between members.
+fn datagrams(metrics: &Metrics, table: &Table) {
     let rows: [Count<Counts>; 9] = [
         (
             "gaggle_datagrams_accepted",
@@ -222,5 +257,97 @@ fn sync(metrics: &Metrics, replication: &Replication) {
     for (name, help, counter) in rows {
         let sync = replication.sync.clone();
         metrics.counter_fn(name, help, move || read(counter(&sync)));
+    }
+    let gauges: [Counter<SyncCounters>; 2] = [
+        (
+            "gaggle_sync_diverged_peers",
+            "Living peers that stay different though nothing is left to exchange.",
+            |c| &c.diverged,
+        ),
+        (
+            "gaggle_sync_not_comparable_peers",
+            "Living peers that differ and could not be compared for a minute.",
+            |c| &c.not_comparable,
+        ),
+    ];
+    for (name, help, gauge) in gauges {
+        let sync = replication.sync.clone();
+        #[expect(clippy::cast_precision_loss, reason = "peers are few")]
+        metrics.gauge_fn(name, help, move || read(gauge(&sync)) as f64);
+    }
+}
+
+/// What the scrub found.
+pub(super) fn scrub(metrics: &Metrics, counters: &Arc<ScrubCounters>) {
+    let rows: [Counter<ScrubCounters>; 6] = [
+        (
+            "gaggle_scrub_rows",
+            "Rows read from disk and compared.",
+            |c| &c.rows,
+        ),
+        ("gaggle_scrub_bytes", "Bytes in these rows.", |c| &c.bytes),
+        (
+            "gaggle_scrub_faults",
+            "Things found that disk, memory and digest do not agree about.",
+            |c| &c.faults,
+        ),
+        (
+            "gaggle_scrub_mended_rows",
+            "Keys and registers written again because the disk was damaged.",
+            |c| &c.mended,
+        ),
+        (
+            "gaggle_scrub_dropped_versions",
+            "Damaged older versions that were left to the other members.",
+            |c| &c.dropped,
+        ),
+        ("gaggle_scrub_passes", "Whole passes.", |c| &c.passes),
+    ];
+    for (name, help, counter) in rows {
+        let counters = counters.clone();
+        metrics.counter_fn(name, help, move || read(counter(&counters)));
+    }
+    let counters = counters.clone();
+    metrics.gauge_fn(
+        "gaggle_scrub_last_pass_timestamp_seconds",
+        "When the last whole pass ended; 0: none has.",
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact")]
+        move || read(&counters.last_pass) as f64,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{MemberId, WallTime};
+
+    #[test]
+    fn a_forgotten_member_is_counted_in_no_state() {
+        use MemberState::{Alive, Dead, Forgotten, Left};
+        let view = |state| MemberView {
+            id: MemberId::from_u64(1),
+            name: String::new(),
+            address: None,
+            state,
+            incarnation: None,
+            version: None,
+            since: WallTime::default(),
+            lag_ms: None,
+            digest: None,
+            in_sync: false,
+            clock_offset_ms: None,
+            forgotten_by: None,
+            is_self: false,
+        };
+        let members = [Alive, Dead, Forgotten, Alive, Left, Forgotten].map(view);
+        let shown = by_state(&members);
+        let shown: Vec<(&str, f64)> = shown.iter().map(|(s, n)| (s.as_str(), *n)).collect();
+        let expected = [
+            ("alive", 2.0),
+            ("suspect", 0.0),
+            ("dead", 1.0),
+            ("left", 1.0),
+        ];
+        assert_eq!(shown, expected);
     }
 }

@@ -13,12 +13,22 @@
 //! | `contact` | ties the membership driver to the rest |
 //! | `membership` | drives discovery and membership |
 //! | `replication`, `push`, `sync`, `peers` | drive push and sync |
+//! | `upkeep`, `forgotten` | what a member does by itself; its way back when it was forgotten |
+//! | `clocks` | compares the clock with those of the peers |
+//! | `backlog` | what is held aside, and what waits for members that are away |
+//! | `embedded` | members inside a program: the strong side as a library |
+//! | `strong` | starts the strong side, and is the world around its engine |
+//! | `scrub` | compares disk, memory and digest, and mends |
 //! | `logging`, `signals` | log lines out, signals in |
 
 mod access;
+mod backlog;
+mod clocks;
 mod contact;
 mod directory;
+pub mod embedded;
 mod error;
+mod forgotten;
 mod import;
 mod logging;
 mod member;
@@ -27,11 +37,14 @@ mod metrics;
 mod peers;
 mod push;
 mod replication;
+mod scrub;
 mod serving;
 mod signals;
 mod snapshot;
 mod store;
+mod strong;
 mod sync;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -81,11 +94,11 @@ pub struct Started {
 /// # Errors
 /// See [`DaemonError`]: it could not start, or it had to end.
 pub fn run(
-    config: Config,
-    reread: Reread,
-    started: impl FnOnce(&Started),
+    config: &Config,
+    reread: &Reread,
+    started: impl Fn(&Started),
 ) -> Result<(), DaemonError> {
-    let logging = logging::Logging::start(&config);
+    let logging = logging::Logging::start(config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("gaggle")
@@ -94,8 +107,26 @@ pub fn run(
             what: "a runtime",
             why,
         })?;
-    let ended = runtime.block_on(member::run(config, reread, logging, started));
+    let ended = runtime.block_on(lives(config, reread, &logging, &started));
     // What still runs is a request that outlived its drain: nothing it holds is acknowledged.
     runtime.shutdown_background();
     ended
+}
+
+/// One life after the other: a member that was forgotten begins again as another one.
+async fn lives(
+    config: &Config,
+    reread: &Reread,
+    logging: &logging::Logging,
+    started: &impl Fn(&Started),
+) -> Result<(), DaemonError> {
+    loop {
+        match member::run(config.clone(), reread, logging.clone(), started).await {
+            Err(DaemonError::Forgotten) => {
+                let set_aside = forgotten::set_aside(config).await?;
+                tracing::warn!("{}", forgotten::told(&set_aside));
+            }
+            ended => return ended,
+        }
+    }
 }

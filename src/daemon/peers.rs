@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use crate::io::http_client::{PeerCallError, PeerClient, Target};
 use crate::model::MemberId;
@@ -30,6 +31,9 @@ pub(super) enum AskError {
     /// The call did not succeed.
     #[error(transparent)]
     Call(#[from] PeerCallError),
+    /// The peer says that this member was forgotten.
+    #[error("the peer says that this member was forgotten")]
+    Forgotten,
     /// The answer cannot be read.
     #[error("the answer cannot be read: {0}")]
     Message(#[from] MessageError),
@@ -50,6 +54,7 @@ pub(super) struct Peers {
     client: Arc<PeerClient>,
     limit: Duration,
     traffic: Arc<Traffic>,
+    forgotten: Arc<Notify>,
 }
 
 impl Peers {
@@ -59,6 +64,7 @@ impl Peers {
             client,
             limit,
             traffic: Arc::default(),
+            forgotten: Arc::default(),
         }
     }
 
@@ -67,9 +73,14 @@ impl Peers {
         self.traffic.clone()
     }
 
+    /// Completes when a peer says that this member was forgotten.
+    pub(super) fn forgotten(&self) -> Arc<Notify> {
+        self.forgotten.clone()
+    }
+
     /// Asks a peer and waits for its answer.
     pub(super) async fn ask(&self, peer: PeerAddress, ask: Ask) -> Result<Reply, AskError> {
-        let path = if matches!(ask, Ask::Push(_)) {
+        let path = if matches!(ask, Ask::Push { .. }) {
             "/v1/peer/push"
         } else {
             "/v1/peer/sync"
@@ -87,14 +98,25 @@ impl Peers {
         self.traffic
             .received
             .fetch_add(answer.len() as u64, Ordering::Relaxed);
-        Ok(decode(&answer)?)
+        match decode(&answer)? {
+            Reply::Forgotten => {
+                self.forgotten.notify_one();
+                Err(AskError::Forgotten)
+            }
+            reply => Ok(reply),
+        }
     }
 }
 
 /// The time that a question and its answer may take on the way.
 fn carrying(ask: &Ask, sent: usize) -> Duration {
     let answer = match ask {
-        Ask::Push(_) | Ask::Sums { .. } => 0,
+        Ask::Push { .. }
+        | Ask::Sums { .. }
+        | Ask::Meet(_)
+        | Ask::Include(_)
+        | Ask::Position
+        | Ask::Standings(_) => 0,
         Ask::Items(_) | Ask::Fetch(_) => MESSAGE_BYTES,
     };
     Duration::from_millis(((sent + answer) * 1000 / SLOWEST) as u64)

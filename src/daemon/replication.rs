@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
+use crate::config::Config;
+use crate::io::disk::DataDir;
 use crate::io::tasks::Tasks;
 use crate::io::{clock, random};
 use crate::model::MemberId;
@@ -17,6 +19,7 @@ use crate::protocol::push::{Push, PushLimits};
 use super::peers::{PeerAddress, Peers};
 use super::push::{self, PushParts};
 use super::sync::{self, Roots, SyncCounters, SyncParts};
+use super::upkeep;
 
 /// What others may look at.
 #[derive(Clone)]
@@ -42,32 +45,82 @@ impl Replication {
     }
 }
 
-/// Starts push and sync; they end with the group of tasks.
+/// What the upkeep of the store goes by.
+pub(super) struct UpkeepOf {
+    /// The member's name.
+    pub(super) name: Arc<str>,
+    /// The member that this one takes the place of.
+    pub(super) was: Option<MemberId>,
+    /// Where it is written down who is away.
+    pub(super) dir: DataDir,
+    /// How long what was deleted can be restored.
+    pub(super) keep_deleted: Duration,
+    /// How long a member may be away.
+    pub(super) forget_after: Duration,
+}
+
+impl UpkeepOf {
+    /// What a configuration says.
+    pub(super) fn of(config: &Config, dir: &DataDir, was: Option<MemberId>) -> Self {
+        Self {
+            dir: dir.clone(),
+            name: config.name.as_str().into(),
+            was,
+            keep_deleted: config.keep_deleted,
+            forget_after: config.forget_after,
+        }
+    }
+}
+
+/// Starts push, sync and upkeep; they end with the group of tasks.
 pub(super) fn start(
     app: &App,
     peers: &Peers,
     table: watch::Receiver<Arc<MemberTable>>,
     fanout: usize,
+    upkeep: UpkeepOf,
     tasks: &Tasks,
 ) -> Replication {
     let (alive_out, alive) = watch::channel(Arc::default());
     let (roots_out, roots) = watch::channel(Arc::default());
     let (wanted_out, wanted) = mpsc::channel(64);
+    let view = app.view();
     let push = Arc::new(Mutex::new(Push::new(
         PushLimits {
             fanout,
             ..PushLimits::default()
         },
+        view.store.vector().get(app.member()),
         random::seed(),
     )));
     let counters = Arc::new(SyncCounters::default());
-    tasks.spawn_until_stop(tell(table, alive_out, roots_out));
+    let forgotten = app.clone();
+    let belongs = move |member| !forgotten.view().store.is_forgotten(member);
+    tasks.spawn_until_stop(tell(table.clone(), belongs, alive_out, roots_out));
+    let UpkeepOf {
+        name,
+        was,
+        dir,
+        keep_deleted,
+        forget_after,
+    } = upkeep;
+    tasks.spawn_until_stop(upkeep::enlist(app.clone(), name, was));
+    tasks.spawn_until_stop(upkeep::release(app.clone()));
+    tasks.spawn_until_stop(upkeep::members(app.clone(), forget_after, dir, table));
+    let wants = wanted_out.clone();
+    tasks.spawn_until_stop(upkeep::collect(
+        app.clone(),
+        keep_deleted,
+        wants,
+        tasks.clone(),
+    ));
     tasks.spawn(push::run(PushParts {
         app: app.clone(),
         peers: peers.clone(),
         alive,
         wanted: wanted_out,
         push: push.clone(),
+        since: view.revision,
         tasks: tasks.clone(),
     }));
     tasks.spawn(sync::run(SyncParts {
@@ -88,12 +141,14 @@ pub(super) fn start(
 /// Passes on who is alive, and their roots, as the member table changes.
 async fn tell(
     mut table: watch::Receiver<Arc<MemberTable>>,
+    belongs: impl Fn(MemberId) -> bool,
     alive: watch::Sender<Arc<Vec<PeerAddress>>>,
     roots: watch::Sender<Arc<Roots>>,
 ) {
     loop {
         let now = table.borrow_and_update().clone();
-        let heard: Roots = living(&now);
+        let mut heard: Roots = living(&now);
+        heard.retain(|member, _| belongs(*member));
         let peers: Vec<PeerAddress> = heard.values().map(|(address, _)| *address).collect();
         alive.send_if_modified(|old| {
             let changed = **old != peers;

@@ -8,5 +8,7 @@ pub mod random;
 pub mod serve;
 pub mod snapshot;
 pub mod tasks;
+#[cfg(feature = "test-clock")]
+mod test_clock;
 pub mod tls;
 pub mod udp;

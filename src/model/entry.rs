@@ -10,7 +10,8 @@
 
 use std::sync::Arc;
 
-use super::{Bucket, Stamp, Version};
+use super::planted::{self, Bug};
+use super::{Bucket, Replaces, Stamp, Version};
 
 /// What memory holds of one key.
 #[derive(Clone, Debug)]
@@ -21,17 +22,32 @@ pub struct Entry {
     pub sum: u128,
     /// How many older versions are kept on disk.
     pub older: u16,
+    /// How many of them lost against a version whose writer did not know them, see [`losers`].
+    pub losers: u16,
     /// Where the key falls in the digest.
     pub bucket: Bucket,
 }
 
-/// An older version as the disk knows it: its stamp and its hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An older version as the disk knows it, without what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Older {
     /// Its stamp.
     pub stamp: Stamp,
     /// Its hash within the digest.
     pub hash: u128,
+    /// What it was written over.
+    pub replaces: Replaces,
+}
+
+impl Older {
+    /// A version with this hash.
+    pub fn of(version: &Version, hash: u128) -> Self {
+        Self {
+            stamp: version.stamp,
+            hash,
+            replaces: version.replaces.clone(),
+        }
+    }
 }
 
 /// What becomes of a version that meets a key's set.
@@ -61,29 +77,62 @@ pub fn place<E>(
     if stamp == head.stamp {
         return Ok(Place::Known);
     }
-    if stamp > head.stamp {
+    if stamp > head.stamp || planted::is(Bug::MergeByArrival) {
         if count + 2 <= depth {
             return Ok(Place::Head(Vec::new()));
         }
         let mut rest = older()?;
         rest.push(head);
-        return Ok(Place::Head(beyond(rest, depth.saturating_sub(1))));
+        return Ok(Place::Head(beyond(&mut rest, depth.saturating_sub(1))));
     }
     let mut rest = older()?;
     if rest.iter().any(|known| known.stamp == stamp) {
         return Ok(Place::Known);
     }
-    rest.push(Older { stamp, hash: 0 });
-    let dropped = beyond(rest, depth.saturating_sub(1));
+    rest.push(Older {
+        stamp,
+        hash: 0,
+        replaces: Replaces::Nothing,
+    });
+    let dropped = beyond(&mut rest, depth.saturating_sub(1));
     if dropped.iter().any(|gone| gone.stamp == stamp) {
         return Ok(Place::Stale);
     }
     Ok(Place::Older(dropped))
 }
 
-/// What remains of `all` after its newest `keep`.
-pub(super) fn beyond(mut all: Vec<Older>, keep: usize) -> Vec<Older> {
-    all.sort_unstable_by_key(|older| std::cmp::Reverse(older.stamp));
+/// The versions of a set (its current one, and the older ones) that lost: neither current nor
+/// replaced by another one. Their writers and the winner's did not know of each other.
+///
+/// A version is always smaller than the one that replaces it, so what the newest N of a set tell
+/// about each other does not depend on what fell out of it; so this is the same on every member
+/// that has the set, and settles by itself when a version that was late arrives.
+pub(super) fn losers<'a>(
+    head: (Stamp, &'a Replaces),
+    older: &(impl Iterator<Item = (Stamp, &'a Replaces)> + Clone),
+) -> Vec<Stamp> {
+    let replaced =
+        |stamp: Stamp| head.1.has(stamp) || older.clone().any(|(_, replaces)| replaces.has(stamp));
+    older
+        .clone()
+        .map(|(stamp, _)| stamp)
+        .filter(|stamp| *stamp != head.0 && !replaced(*stamp))
+        .collect()
+}
+
+/// The same for a key as the disk knows it.
+pub fn lost(head: &Version, older: &[Older]) -> Vec<Stamp> {
+    let seen = older.iter().map(|older| (older.stamp, &older.replaces));
+    losers((head.stamp, &head.replaces), &seen)
+}
+
+/// Takes out of `all` what remains after its newest `keep`.
+pub(super) fn beyond(all: &mut Vec<Older>, keep: usize) -> Vec<Older> {
+    if planted::is(Bug::HistoryByArrival) {
+        all.reverse();
+    } else {
+        all.sort_unstable_by_key(|older| std::cmp::Reverse(older.stamp));
+    }
     all.split_off(keep.min(all.len()))
 }
 
@@ -105,7 +154,11 @@ mod tests {
                 set.insert(*new);
                 continue;
             };
-            let of = |stamp| Older { stamp, hash: 1 };
+            let of = |stamp| Older {
+                stamp,
+                hash: 1,
+                replaces: Replaces::Nothing,
+            };
             let older: Vec<_> = set
                 .iter()
                 .filter(|s| **s != head)

@@ -17,8 +17,19 @@ pub struct Applied {
     pub change: Change,
     /// Whether it is the current state now; otherwise it joined the history only.
     pub current: bool,
-    /// The peer that it came from; none for a write of this member's own clients.
-    pub from: Option<MemberId>,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// Where a change came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// This member wrote it.
+    Own,
+    /// A peer pushed it.
+    Push(MemberId),
+    /// A peer had it, as a sync found; or it was held aside.
+    Sync(MemberId),
 }
 
 /// The position asked for is no longer (or not yet) in the ring.
@@ -57,14 +68,14 @@ impl Feed {
     }
 
     /// Takes a change and gives it the next revision.
-    pub fn push(&mut self, change: Change, current: bool, from: Option<MemberId>) -> u64 {
+    pub fn push(&mut self, change: Change, current: bool, source: Source) -> u64 {
         self.last += 1;
         self.bytes += change.size();
         self.ring.push_back(Arc::new(Applied {
             revision: self.last,
             change,
             current,
-            from,
+            source,
         }));
         while self.ring.len() > 1 && (self.ring.len() > self.most || self.bytes > self.most_bytes) {
             if let Some(gone) = self.ring.pop_front() {
@@ -133,7 +144,7 @@ mod tests {
         let mut feed = Feed::new(10, 3, usize::MAX);
         assert_eq!(revisions(&feed, 10), Ok(vec![]));
         for sequence in 1..=5 {
-            feed.push(change(sequence), true, None);
+            feed.push(change(sequence), true, Source::Own);
         }
         assert_eq!(revisions(&feed, 12), Ok(vec![13, 14, 15]));
         assert_eq!(revisions(&feed, 14), Ok(vec![15]));
@@ -160,8 +171,8 @@ mod tests {
     #[test]
     fn large_changes_leave_earlier_but_the_newest_stays() {
         let mut feed = Feed::new(0, 100, 1);
-        feed.push(change(1), true, None);
-        feed.push(change(2), true, None);
+        feed.push(change(1), true, Source::Own);
+        feed.push(change(2), true, Source::Own);
         assert_eq!(revisions(&feed, 1), Ok(vec![2]));
         assert!(revisions(&feed, 0).is_err());
     }

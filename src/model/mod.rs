@@ -8,24 +8,33 @@ mod feed;
 mod member;
 mod name;
 mod node;
+pub mod planted;
 #[cfg(test)]
 pub(crate) mod samples;
+#[cfg(test)]
+pub(crate) mod shelf;
 mod stamp;
+mod standing;
 mod store;
 #[cfg(test)]
 mod store_laws;
 mod time;
+mod vector;
 mod version;
 
-pub use change::{Change, Row};
+pub use change::{
+    AUTHOR_LIMIT, BadChange, CONTENT_TYPE_LIMIT, Change, Gap, Row, Slot, VALUE_LIMIT,
+};
 pub use digest::{Bucket, Digest, FAN, LEVELS};
-use entry::beyond;
-pub use entry::{Entry, Older, Place, place};
-pub use feed::{Applied, Feed, TooOld};
+pub use entry::{Entry, Older, Place, lost, place};
+use entry::{beyond, losers};
+pub use feed::{Applied, Feed, Source, TooOld};
 pub use member::{ClusterId, ClusterIdError, MemberId, MemberIdError};
 pub use name::{KeyName, NAME_LIMIT, NameError, NodeName};
 pub use node::{DESCRIPTION_LIMIT, HISTORY_LIMIT, NodeRegister, NodeState, Settings};
 pub use stamp::{HybridClock, HybridTime, STAMP_BYTES, Stamp, StampError};
+pub use standing::{FORGET_AFTER, Standing};
 pub use store::{Counts, Merged, Node, Store};
 pub use time::WallTime;
-pub use version::{Content, JSON, OCTETS, TEXT, Value, Version};
+pub use vector::VersionVector;
+pub use version::{Content, JSON, OCTETS, REPLACES_LIMIT, Replaces, TEXT, Value, Version};

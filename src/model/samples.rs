@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{
     Content, HybridTime, KeyName, MemberId, NodeName, NodeRegister, NodeState, Settings, Stamp,
-    Value, Version, WallTime,
+    Standing, Value, Version, WallTime,
 };
 
 /// One node and one key.
@@ -28,10 +28,9 @@ pub(crate) fn stamp() -> impl Strategy<Value = Stamp> {
 pub(crate) fn version() -> impl Strategy<Value = Version> {
     stamp().prop_map(|stamp| Version {
         stamp,
-        replaces: (stamp.sequence % 3 == 0).then_some(Stamp {
-            sequence: 1,
-            ..stamp
-        }),
+        replaces: (stamp.sequence.saturating_sub(stamp.sequence % 4)..stamp.sequence)
+            .map(|sequence| Stamp { sequence, ..stamp })
+            .collect(),
         author: if stamp.sequence % 2 == 0 {
             "ann".into()
         } else {
@@ -44,6 +43,24 @@ pub(crate) fn version() -> impl Strategy<Value = Version> {
         } else {
             Content::Value(Value::untyped(format!("v{stamp}").into_bytes()))
         },
+    })
+}
+
+/// A member's standing: known or forgotten, as the stamp tells.
+pub(crate) fn standing() -> impl Strategy<Value = Standing> {
+    (stamp(), any::<bool>()).prop_map(|(stamp, known)| {
+        if known {
+            return Standing::Known {
+                since: WallTime::from_millis(stamp.sequence),
+                name: format!("m{}", stamp.member).into(),
+            };
+        }
+        Standing::Forgotten {
+            stamp,
+            author: "ann".into(),
+            written: WallTime::from_millis(stamp.sequence),
+            name: "m".into(),
+        }
     })
 }
 
@@ -65,11 +82,11 @@ pub(crate) fn register_with(history: fn(Stamp) -> u16) -> impl Strategy<Value = 
         let own = matches!(state, NodeState::Deleted).then_some(version.stamp);
         NodeRegister {
             stamp: version.stamp,
-            replaces: version.replaces,
+            replaces: version.replaces.stamps().first().copied(),
             author: version.author,
             written: version.written,
             state,
-            cleared: own.max(cleared),
+            cleared: own.max(cleared.filter(|at| *at <= version.stamp)),
         }
     })
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::planted::{self, Bug};
 use super::{MemberId, WallTime};
 
 /// A hybrid logical time: 48 bits of milliseconds since 1970 and 16 bits of counter.
@@ -167,6 +168,16 @@ impl HybridClock {
     /// A stamp far in the future (a key written under a broken clock) can still be overwritten at
     /// once: the new stamp goes above it, but the clock itself is not lifted so far.
     pub fn stamp(&mut self, now: WallTime, above: Option<HybridTime>) -> Stamp {
+        let above = above.filter(|_| !planted::is(Bug::StampBelowSeen));
+        if planted::is(Bug::RawClock) {
+            (self.last, self.sequence) = (HybridTime::from_wall(now), self.sequence + 1);
+            let (time, member, sequence) = (self.last, self.member, self.sequence);
+            return Stamp {
+                time,
+                member,
+                sequence,
+            };
+        }
         self.last = self.last.next().max(HybridTime::from_wall(now));
         let mut time = self.last;
         if let Some(above) = above
@@ -183,6 +194,39 @@ impl HybridClock {
             member: self.member,
             sequence: self.sequence,
         }
+    }
+
+    /// Goes on above a time that it was shown, so that what is written here next is later than what
+    /// was seen. Not beyond the reach: a clock that runs ahead must not drag others along.
+    pub fn observe(&mut self, now: WallTime, time: HybridTime) {
+        if time > self.last && !self.is_ahead(now, time) {
+            self.last = time;
+        }
+    }
+
+    /// Goes on above a time in any case: it gave that itself once and lost the memory of it.
+    pub fn lift(&mut self, to: HybridTime) {
+        self.last = self.last.max(to);
+    }
+
+    /// Whether a time lies further ahead of the wall clock than the reach.
+    pub fn is_ahead(&self, now: WallTime, time: HybridTime) -> bool {
+        time > self.farthest(now) && !planted::is(Bug::AheadMergedAtOnce)
+    }
+
+    /// Whose clock it is.
+    pub fn member(&self) -> MemberId {
+        self.member
+    }
+
+    /// How far ahead of the wall clock it lets itself be lifted by what it sees.
+    pub fn reach(&self) -> Duration {
+        self.reach
+    }
+
+    /// The greatest time that is not ahead of the wall clock.
+    pub fn limit(&self, now: WallTime) -> HybridTime {
+        self.farthest(now)
     }
 
     /// The greatest time that the clock gave or was lifted to, and the last sequence used.

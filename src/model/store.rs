@@ -7,19 +7,34 @@
 //! Invariants: the digest's root is the sum over all entries and registers; `live` of a node is the
 //! number of its keys that readers see (expiry aside); a hidden entry is still an entry.
 
+mod collect;
+mod held;
+mod members;
+mod mend;
+mod merge;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imbl::OrdMap;
 
+use self::held::Held;
+
 use super::{
-    Bucket, Change, Digest, Entry, KeyName, NodeName, NodeRegister, Older, Place, Row, Settings,
-    Stamp, Version, WallTime, beyond, place,
+    Bucket, Digest, Entry, HybridTime, KeyName, MemberId, NodeName, NodeRegister, Older, Settings,
+    Stamp, Standing, Version, VersionVector, WallTime,
 };
 
 /// The store with its digest and counts. Copies share their structure.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     nodes: OrdMap<NodeName, Node>,
+    members: OrdMap<MemberId, Arc<Standing>>,
+    /// Members whose forgetting is in force.
+    forgotten: Arc<BTreeSet<MemberId>>,
+    vector: VersionVector,
+    horizon: HybridTime,
+    held: Held,
     digest: Digest,
     counts: Counts,
 }
@@ -44,6 +59,8 @@ pub struct Counts {
     pub older: usize,
     /// Bytes in the current values, hidden ones included.
     pub bytes: usize,
+    /// Keys with versions that lost against one whose writer did not know them.
+    pub conflicts: usize,
 }
 
 /// What a merge did.
@@ -51,6 +68,8 @@ pub struct Counts {
 pub enum Merged {
     /// Nothing: it was known, or older than all that is kept.
     Nothing,
+    /// Nothing: it was seen before, deleted, and let go.
+    Gone,
     /// It joined the history behind the current version.
     History,
     /// It is the current version, or the register's new state.
@@ -63,76 +82,13 @@ impl Store {
         Self::default()
     }
 
-    /// Merges a change. `older` tells the older versions of a key from disk, if they are needed;
-    /// what must be written goes into `rows`. On an error nothing was changed.
-    pub fn merge<E>(
-        &mut self,
-        change: &Change,
-        older: impl Fn(&NodeName, &KeyName) -> Result<Vec<Older>, E>,
-        rows: &mut Vec<Row>,
-    ) -> Result<Merged, E> {
-        match change {
-            Change::Key { node, key, version } => self.merge_key(node, key, version, older, rows),
-            Change::Node { node, register } => self.merge_node(node, register, older, rows),
-        }
-    }
-
-    fn merge_key<E>(
-        &mut self,
-        node: &NodeName,
-        key: &KeyName,
-        version: &Arc<Version>,
-        older: impl Fn(&NodeName, &KeyName) -> Result<Vec<Older>, E>,
-        rows: &mut Vec<Row>,
-    ) -> Result<Merged, E> {
-        let at = self.nodes.get(node);
-        let depth = at.map_or(Settings::default().history, Node::history);
-        let Some(old) = at.and_then(|at| at.keys.get(key)) else {
-            self.put_first(node, key, version, rows);
-            return Ok(Merged::Current);
-        };
-        let head = Older {
-            stamp: old.head.stamp,
-            hash: 0,
-        };
-        let count = usize::from(old.older);
-        let list = || older(node, key);
-        let (merged, dropped) =
-            match place(head, count, usize::from(depth.max(1)), version.stamp, list)? {
-                Place::Known | Place::Stale => return Ok(Merged::Nothing),
-                Place::Head(dropped) => (Merged::Current, dropped),
-                Place::Older(dropped) => (Merged::History, dropped),
-            };
-        let new = next_entry(node, key, old, version, merged, &dropped, rows);
-        let old = old.clone();
-        self.replace(node, key, &old, new);
-        Ok(merged)
-    }
-
-    fn put_first(
-        &mut self,
-        node: &NodeName,
-        key: &KeyName,
-        version: &Arc<Version>,
-        rows: &mut Vec<Row>,
-    ) {
-        let sum = version.hash(node, key);
-        let entry = Entry {
-            head: version.clone(),
-            sum,
-            older: 0,
-            bucket: Bucket::of_key(node, key),
-        };
-        rows.push(head_row(node, key, &entry));
-        self.insert(node, key, entry);
-    }
-
     /// Puts an entry that is new to this store, as read from disk.
     pub fn insert(&mut self, node: &NodeName, key: &KeyName, entry: Entry) {
         self.digest.change(entry.bucket, 0, entry.sum);
         self.counts.entries += 1;
         self.counts.older += usize::from(entry.older);
         self.counts.bytes += entry.head.size();
+        self.counts.conflicts += usize::from(entry.losers > 0);
         let at = self.nodes.entry(node.clone()).or_default();
         let live = usize::from(at.shows(&entry.head));
         at.live += live;
@@ -144,6 +100,8 @@ impl Store {
         self.digest.change(new.bucket, old.sum, new.sum);
         self.counts.older = self.counts.older + usize::from(new.older) - usize::from(old.older);
         self.counts.bytes = self.counts.bytes + new.head.size() - old.head.size();
+        self.counts.conflicts += usize::from(new.losers > 0);
+        self.counts.conflicts -= usize::from(old.losers > 0);
         let Some(at) = self.nodes.get_mut(node) else {
             return;
         };
@@ -154,56 +112,6 @@ impl Store {
         at.live = at.live + is - was;
         self.counts.keys = self.counts.keys + is - was;
         at.keys.insert(key.clone(), new);
-    }
-
-    fn merge_node<E>(
-        &mut self,
-        node: &NodeName,
-        register: &Arc<NodeRegister>,
-        older: impl Fn(&NodeName, &KeyName) -> Result<Vec<Older>, E>,
-        rows: &mut Vec<Row>,
-    ) -> Result<Merged, E> {
-        let at = self.nodes.get(node);
-        let old = at.and_then(|at| at.register.clone());
-        let mut new = old.clone().unwrap_or_else(|| register.clone());
-        if old.is_some() && !Arc::make_mut(&mut new).merge(register) {
-            return Ok(Merged::Nothing);
-        }
-        let depth = usize::from(depth(Some(&new)));
-        let pruned = at.map_or(Ok(Vec::new()), |at| at.beyond(node, depth, older))?;
-        rows.push(Row::Node {
-            node: node.clone(),
-            register: new.clone(),
-        });
-        self.set_register(node, new);
-        for (key, dropped) in pruned {
-            self.prune(node, &key, &dropped, rows);
-        }
-        Ok(Merged::Current)
-    }
-
-    /// Takes older versions out of a key's set.
-    fn prune(&mut self, node: &NodeName, key: &KeyName, dropped: &[Older], rows: &mut Vec<Row>) {
-        let Some(old) = self
-            .nodes
-            .get(node)
-            .and_then(|at| at.keys.get(key))
-            .cloned()
-        else {
-            return;
-        };
-        let mut new = old.clone();
-        for gone in dropped {
-            new.sum = new.sum.wrapping_sub(gone.hash);
-            new.older -= 1;
-            rows.push(Row::Drop {
-                node: node.clone(),
-                key: key.clone(),
-                stamp: gone.stamp,
-            });
-        }
-        rows.push(head_row(node, key, &new));
-        self.replace(node, key, &old, new);
     }
 
     /// Puts a node's register, as read from disk or merged.
@@ -257,7 +165,8 @@ impl Store {
         self.nodes.iter()
     }
 
-    /// The digest over everything.
+    /// The digest over everything that is merged. What peers compare is [`Store::root`] and
+    /// [`Store::sums`], which know of what is held aside, too.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
@@ -287,9 +196,9 @@ impl Node {
         depth(self.register.as_ref())
     }
 
-    /// The older versions that a set of `depth` versions has no room for, key by key. What is kept
-    /// must depend on what is known alone, not on the order in which it came: so a smaller depth
-    /// prunes at once.
+    /// The keys that keep more than `depth` versions, with their older ones. What is kept must
+    /// depend on what is known alone, not on the order in which it came: so a smaller depth prunes
+    /// at once.
     fn beyond<E>(
         &self,
         node: &NodeName,
@@ -299,8 +208,7 @@ impl Node {
         let mut pruned = Vec::new();
         for (key, entry) in &self.keys {
             if usize::from(entry.older) + 1 > depth {
-                let rest = depth.saturating_sub(1);
-                pruned.push((key.clone(), beyond(older(node, key)?, rest)));
+                pruned.push((key.clone(), older(node, key)?));
             }
         }
         Ok(pruned)
@@ -323,6 +231,11 @@ impl Node {
     /// Every key with what memory keeps of it, also deleted and hidden ones.
     pub fn entries(&self) -> impl Iterator<Item = (&KeyName, &Entry)> {
         self.keys.iter()
+    }
+
+    /// The keys with versions that lost against one whose writer did not know them, by name.
+    pub fn conflicts(&self) -> impl Iterator<Item = (&KeyName, &Entry)> {
+        self.keys.iter().filter(|(_, entry)| entry.losers > 0)
     }
 
     /// The bucket of the node's register in the digest, if it has a register.
@@ -352,61 +265,4 @@ impl Node {
 fn depth(register: Option<&Arc<NodeRegister>>) -> u16 {
     let set = register.and_then(|at| at.settings()).map(|set| set.history);
     set.unwrap_or(Settings::default().history).max(1)
-}
-
-fn head_row(node: &NodeName, key: &KeyName, entry: &Entry) -> Row {
-    Row::Head {
-        node: node.clone(),
-        key: key.clone(),
-        head: entry.head.clone(),
-        sum: entry.sum,
-        older: entry.older,
-    }
-}
-
-/// The entry after `version` joined it at the place that `merged` says; the rows go out as well.
-fn next_entry(
-    node: &NodeName,
-    key: &KeyName,
-    old: &Entry,
-    version: &Arc<Version>,
-    merged: Merged,
-    dropped: &[Older],
-    rows: &mut Vec<Row>,
-) -> Entry {
-    let hash = version.hash(node, key);
-    let mut entry = Entry {
-        sum: old.sum.wrapping_add(hash),
-        older: old.older + 1,
-        ..old.clone()
-    };
-    let joins = |version: &Arc<Version>, hash| Row::Older {
-        node: node.clone(),
-        key: key.clone(),
-        version: version.clone(),
-        hash,
-    };
-    if merged == Merged::Current {
-        let old_hash = old.head.hash(node, key);
-        if dropped.iter().any(|gone| gone.stamp == old.head.stamp) {
-            entry.sum = entry.sum.wrapping_sub(old_hash);
-            entry.older -= 1;
-        } else {
-            rows.push(joins(&old.head, old_hash));
-        }
-        entry.head = version.clone();
-    } else {
-        rows.push(joins(version, hash));
-    }
-    for gone in dropped.iter().filter(|gone| gone.stamp != old.head.stamp) {
-        entry.sum = entry.sum.wrapping_sub(gone.hash);
-        entry.older -= 1;
-        rows.push(Row::Drop {
-            node: node.clone(),
-            key: key.clone(),
-            stamp: gone.stamp,
-        });
-    }
-    rows.push(head_row(node, key, &entry));
-    entry
 }

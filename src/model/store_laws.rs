@@ -1,71 +1,18 @@
 //! The laws of the store, tried against arbitrary changes in arbitrary orders.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::samples::{register, version};
+use super::shelf::Shelf as Member;
 use super::{
-    Bucket, Change, FAN, KeyName, LEVELS, Merged, NodeName, Older, Row, Stamp, Store, Version,
+    Bucket, Change, FAN, HybridTime, KeyName, LEVELS, MemberId, Merged, NodeName, Slot, Version,
     WallTime,
 };
 
-type Kept = BTreeMap<Stamp, (Arc<Version>, u128)>;
-
-/// A store with a disk that is a map: rows go in, older versions come out.
-#[derive(Clone, Default)]
-struct Member {
-    store: Store,
-    disk: BTreeMap<(NodeName, KeyName), Kept>,
-}
-
 impl Member {
-    fn merge(&mut self, change: &Change) -> Merged {
-        let mut rows = Vec::new();
-        let disk = &self.disk;
-        let older = |node: &NodeName, key: &KeyName| {
-            let kept = disk.get(&(node.clone(), key.clone()));
-            let list = kept.into_iter().flatten();
-            Ok::<_, Infallible>(
-                list.map(|(stamp, (_, hash))| Older {
-                    stamp: *stamp,
-                    hash: *hash,
-                })
-                .collect(),
-            )
-        };
-        let merged = self.store.merge(change, older, &mut rows).unwrap();
-        for row in rows {
-            match row {
-                Row::Older {
-                    node,
-                    key,
-                    version,
-                    hash,
-                } => {
-                    let at = self.disk.entry((node, key)).or_default();
-                    assert!(at.insert(version.stamp, (version, hash)).is_none());
-                }
-                Row::Drop { node, key, stamp } => {
-                    let at = self.disk.get_mut(&(node, key)).unwrap();
-                    assert!(at.remove(&stamp).is_some());
-                }
-                Row::Head { .. } | Row::Node { .. } => {}
-            }
-        }
-        merged
-    }
-
-    fn fed<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Self {
-        let mut member = Self::default();
-        for change in changes {
-            member.merge(change);
-        }
-        member
-    }
-
     /// Everything that the member knows, dead and alive.
     fn all(&self) -> BTreeSet<String> {
         let mut all = BTreeSet::new();
@@ -86,7 +33,7 @@ impl Member {
 
     /// The sums and counts made anew from what is there.
     fn check(&self) {
-        let (mut root, mut live, mut entries) = (0u128, 0, 0);
+        let (mut root, mut live, mut entries, mut conflicts) = (0u128, 0, 0, 0);
         for (name, node) in self.store.all_nodes() {
             root = root.wrapping_add(node.register().map_or(0, |register| register.hash(name)));
             live += node.live_keys(WallTime::default()).count();
@@ -100,6 +47,13 @@ impl Member {
                     });
                 assert_eq!(sum, entry.sum);
                 assert_eq!(older.len(), usize::from(entry.older));
+                let mut all: Vec<&Version> = older.iter().map(|(_, (v, _))| &**v).collect();
+                all.push(&entry.head);
+                let lost = |v: &&&Version| {
+                    v.stamp != entry.head.stamp && !all.iter().any(|u| u.replaces.has(v.stamp))
+                };
+                assert_eq!(all.iter().filter(lost).count(), usize::from(entry.losers));
+                conflicts += usize::from(entry.losers > 0);
                 assert_eq!(entry.bucket, Bucket::of_key(name, key));
                 root = root.wrapping_add(sum);
                 entries += 1;
@@ -108,6 +62,7 @@ impl Member {
         assert_eq!(self.store.digest().root(), root);
         assert_eq!(self.store.counts().keys, live);
         assert_eq!(self.store.counts().entries, entries);
+        assert_eq!(self.store.counts().conflicts, conflicts);
     }
 }
 
@@ -200,4 +155,190 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn what_was_collected_does_not_come_back_in_any_order(list in changes(), turn in 0usize..60) {
+        let mut member = Member::fed(&list);
+        member.include((0..9).map(|id| (MemberId::from_u64(id), LAST)));
+        let readable = readable(&member);
+        loop {
+            let dead = member.store.dead(LAST, 3);
+            if dead.is_empty() {
+                break;
+            }
+            for slot in dead {
+                prop_assert!(member.collect(&slot, LAST));
+            }
+        }
+        member.check();
+        prop_assert_eq!(&self::readable(&member), &readable);
+        let conflicts = member.store.counts().conflicts;
+        prop_assert!(member.store.counts().entries <= readable.len() + conflicts);
+        let mut again = list.clone();
+        again.rotate_left(if list.is_empty() { 0 } else { turn % list.len() });
+        for change in &again {
+            member.merge(change);
+        }
+        member.check();
+        prop_assert_eq!(self::readable(&member), readable);
+    }
+
+    #[test]
+    fn collecting_at_a_time_leaves_everything_that_is_later(list in changes(), time in 0u64..20) {
+        let mut member = Member::fed(&list);
+        let until = HybridTime::from_bits(time << 14);
+        let before = member.all();
+        // A node goes after its last key.
+        for _ in 0..2 {
+            for slot in member.store.dead(until, usize::MAX) {
+                prop_assert!(slot_time(&member, &slot) <= until);
+                member.collect(&slot, until);
+            }
+        }
+        member.check();
+        prop_assert!(member.all().is_subset(&before));
+        prop_assert!(member.store.dead(until, 1).is_empty());
+        let first = member.store.first_dead();
+        let has_keys = member.store.all_nodes().any(|(_, node)| node.entries().count() > 0);
+        prop_assert!(first.is_none_or(|first| first > until || has_keys));
+    }
+
+    #[test]
+    fn what_something_stands_above_changes_nothing_that_readers_see(
+        list in changes(), late in changes()
+    ) {
+        let mut member = Member::fed(&list);
+        for change in late.iter().filter(|change| matches!(change, Change::Key { .. })) {
+            let before = readable(&member);
+            if member.store.stands_above(change) {
+                member.merge(change);
+                prop_assert_eq!(&before, &readable(&member));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_held_aside_below_a_collected_deletion_does_not_come_back(
+        list in changes(), from in 0usize..60
+    ) {
+        let at = from.min(list.len());
+        let mut member = Member::fed(&list[..at]);
+        for change in &list[at..] {
+            member.store.hold(change, &mut Vec::new());
+        }
+        for slot in member.store.dead(LAST, 1000) {
+            let deleted = match &slot {
+                Slot::Key(node, key) => {
+                    let entry = member.store.entry(node.as_str(), key.as_str());
+                    entry.map(|entry| entry.head.stamp)
+                }
+                Slot::Node(node) => member.store.register(node.as_str()).map(|at| at.stamp),
+                Slot::Member(_) => None,
+            };
+            if member.collect(&slot, LAST) {
+                let late = |change: &Change| change.stamp() <= deleted;
+                prop_assert!(!member.store.held_of(&slot).any(late));
+            }
+        }
+        member.check();
+    }
+
+    #[test]
+    fn what_is_held_aside_counts_as_received_and_merges_when_its_time_has_come(
+        list in changes(), from in 0usize..60
+    ) {
+        let at = from.min(list.len());
+        let mut member = Member::fed(&list[..at]);
+        let mut plain = member.clone();
+        for change in &list[at..] {
+            member.store.hold(change, &mut Vec::new());
+            plain.merge(change);
+        }
+        member.check();
+        prop_assert_eq!(readable(&member), readable(&Member::fed(&list[..at])));
+        let held: Vec<&Change> = member.store.held().collect();
+        let bytes: usize = held.iter().map(|change| change.size()).sum();
+        prop_assert_eq!(member.store.held_bytes(), bytes);
+        for change in &held {
+            let slot = change.slot();
+            let of = member.store.held_of(&slot);
+            let there = held.iter().filter(|other| other.slot() == slot);
+            prop_assert!(of.eq(there.copied()), "by stamp");
+        }
+        member.release(LAST);
+        prop_assert_eq!((member.store.held_count(), member.store.held_bytes()), (0, 0));
+        prop_assert!(list.iter().all(|change| member.store.held_of(&change.slot()).count() == 0));
+        prop_assert_eq!(member.store.root(), plain.store.root());
+        prop_assert_eq!(member.all(), plain.all());
+    }
+}
+
+const LAST: HybridTime = HybridTime::from_bits(u64::MAX);
+
+/// What readers see, with its stamps.
+fn readable(member: &Member) -> BTreeSet<String> {
+    let nodes = member.store.nodes();
+    let seen = nodes.flat_map(|(name, node)| {
+        let keys = node.live_keys(WallTime::default());
+        keys.map(move |(key, version)| format!("{name:?} {key:?} {version:?}"))
+    });
+    seen.collect()
+}
+
+fn slot_time(member: &Member, slot: &super::Slot) -> HybridTime {
+    match slot {
+        super::Slot::Key(node, key) => {
+            let entry = member.store.entry(node.as_str(), key.as_str());
+            entry.unwrap().head.stamp.time
+        }
+        super::Slot::Node(node) => member.store.register(node.as_str()).unwrap().stamp.time,
+        super::Slot::Member(_) => LAST,
+    }
+}
+
+#[test]
+fn a_register_that_hides_keys_is_not_let_go_before_them() {
+    use super::{NodeState, Stamp, samples};
+    let (node, key) = samples::names();
+    let stamp = |time| Stamp {
+        time: HybridTime::from_bits(time),
+        member: MemberId::from_u64(1),
+        sequence: time,
+    };
+    let version = |time| {
+        let content = super::Content::Value(super::Value::untyped(*b"v"));
+        Arc::new(Version {
+            stamp: stamp(time),
+            replaces: super::Replaces::Nothing,
+            author: "a".into(),
+            written: WallTime::default(),
+            expires: None,
+            content,
+        })
+    };
+    let register = Arc::new(super::NodeRegister {
+        stamp: stamp(5),
+        replaces: None,
+        author: "a".into(),
+        written: WallTime::default(),
+        state: NodeState::Deleted,
+        cleared: Some(stamp(5)),
+    });
+    let hidden = Change::Key {
+        node: node.clone(),
+        key: key.clone(),
+        version: version(3),
+    };
+    let deleted = Change::Node {
+        node: node.clone(),
+        register,
+    };
+    let mut member = Member::fed([&hidden, &deleted]);
+    member.let_go(&Slot::Node(node.clone()));
+    assert!(member.store.register(node.as_str()).is_some(), "it stays");
+    assert_eq!(member.store.counts().keys, 0);
+    member.let_go(&Slot::Key(node.clone(), key));
+    member.let_go(&Slot::Node(node.clone()));
+    assert_eq!(member.store.all_nodes().count(), 0);
+    member.check();
 }

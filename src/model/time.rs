@@ -1,6 +1,7 @@
 //! Wall time as whole milliseconds, shown as RFC 3339.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -21,6 +22,13 @@ impl WallTime {
     /// Milliseconds since 1970-01-01 UTC.
     pub const fn millis(self) -> u64 {
         self.0
+    }
+
+    /// The time that much earlier, or the first one.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(by))
     }
 }
 

@@ -12,9 +12,9 @@ use super::{KeyName, NodeName, Stamp, WallTime};
 pub struct Version {
     /// Its place in the order of writes.
     pub stamp: Stamp,
-    /// The version that was current where this one was written; none for a first one. Two versions
-    /// of which neither replaces the other, directly or through others, are a conflict.
-    pub replaces: Option<Stamp>,
+    /// What was there where this one was written. A version that is not current and that no other
+    /// version replaces was written without either knowing of the other: a conflict.
+    pub replaces: Replaces,
     /// Who wrote it: a user's name, or `store.json` for an imported edit.
     pub author: Arc<str>,
     /// The wall clock of the member that took the write. For people; it orders nothing.
@@ -23,6 +23,52 @@ pub struct Version {
     pub expires: Option<WallTime>,
     /// The value or its absence.
     pub content: Content,
+}
+
+/// What a version was written over, knowingly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Replaces {
+    /// Nothing: the first version of its key that its writer knew.
+    #[default]
+    Nothing,
+    /// The version that was current.
+    One(Stamp),
+    /// The version that was current, and others: it settles the conflict between them. In falling
+    /// order, at least two, at most [`REPLACES_LIMIT`].
+    Several(Arc<[Stamp]>),
+}
+
+/// The most versions that one version can replace: as many as a node can keep.
+pub const REPLACES_LIMIT: usize = super::node::HISTORY_LIMIT as usize;
+
+impl Replaces {
+    /// The versions replaced, the current one first.
+    pub fn stamps(&self) -> &[Stamp] {
+        match self {
+            Self::Nothing => &[],
+            Self::One(stamp) => std::slice::from_ref(stamp),
+            Self::Several(stamps) => stamps,
+        }
+    }
+
+    /// Whether a version is among them.
+    pub fn has(&self, stamp: Stamp) -> bool {
+        self.stamps().contains(&stamp)
+    }
+}
+
+impl FromIterator<Stamp> for Replaces {
+    /// All of these, in falling order, each once.
+    fn from_iter<I: IntoIterator<Item = Stamp>>(stamps: I) -> Self {
+        let mut all: Vec<Stamp> = stamps.into_iter().collect();
+        all.sort_unstable_by_key(|stamp| std::cmp::Reverse(*stamp));
+        all.dedup();
+        match all.as_slice() {
+            [] => Self::Nothing,
+            [one] => Self::One(*one),
+            _ => Self::Several(all.into()),
+        }
+    }
 }
 
 /// What a version holds.
@@ -117,7 +163,14 @@ impl Version {
         field(&mut hasher, node.as_str().as_bytes());
         field(&mut hasher, key.as_str().as_bytes());
         hasher.update(&self.stamp.to_bytes());
-        hasher.update(&self.replaces.map_or([0; 24], Stamp::to_bytes));
+        let replaced = self.replaces.stamps();
+        let first = replaced.first().map_or([0; 24], |stamp| stamp.to_bytes());
+        hasher.update(&first);
+        for also in replaced.iter().skip(1) {
+            // No author is that long, so this cannot be taken for one.
+            hasher.update(&u64::MAX.to_le_bytes());
+            hasher.update(&also.to_bytes());
+        }
         field(&mut hasher, self.author.as_bytes());
         hasher.update(&self.written.millis().to_le_bytes());
         hasher.update(
@@ -215,7 +268,7 @@ mod tests {
                 member: super::super::MemberId::from_u64(1),
                 sequence: 1,
             },
-            replaces: None,
+            replaces: Replaces::Nothing,
             author: "a".into(),
             written: WallTime::from_millis(1),
             expires: None,

@@ -1,6 +1,9 @@
 //! Pure state machines: events and the time go in, effects come out, in the order in which they
 //! must happen. No async, no socket, no file, no clock, no randomness of their own.
 
+pub mod absence;
+pub mod clocks;
+pub mod collect;
 pub mod message;
 pub mod push;
 pub mod sync;

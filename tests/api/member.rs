@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,20 +14,22 @@ use bytes::Bytes;
 use gaggle::api::auth::{Auth, PasswordHash, Users, hash_password};
 use gaggle::api::metrics::Metrics;
 use gaggle::api::{About, ApiParts, MemberDirectory, MemberState, MemberView, front};
-use gaggle::app::{App, Health, Limits, Published, Writer, WriterParts};
+use gaggle::app::{App, Health, Ledger, LedgerParts, Limits, Published, Strong, Writer};
 use gaggle::io::disk::{DataDir, Disk, Opening};
 use gaggle::io::serve::{Answerer, Connection};
 use gaggle::io::tasks::Tasks;
 use gaggle::model::{ClusterId, HybridClock, MemberId, WallTime};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
+
+use crate::stream::Events;
 
 /// This member's id.
 pub(crate) const ID: MemberId = MemberId::from_u64(7);
 /// The user that asks unless a test says otherwise.
 pub(crate) const USER: &str = "ann";
-const PASSWORD: &str = "päss:wörd";
+pub(crate) const PASSWORD: &str = "päss:wörd";
 
 /// A member.
 pub(crate) struct Member {
@@ -35,6 +37,7 @@ pub(crate) struct Member {
     pub(crate) auth: Arc<Auth>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) strong: Strong,
     front: Answerer,
     _dir: tempfile::TempDir,
 }
@@ -91,10 +94,11 @@ impl Answer {
     }
 }
 
-/// Two members; or a fault of ours.
+/// Two members, and those that a test adds; or a fault of ours.
 #[derive(Default)]
 pub(crate) struct Directory {
     pub(crate) panics: AtomicBool,
+    pub(crate) more: Mutex<Vec<MemberView>>,
 }
 
 impl MemberDirectory for Directory {
@@ -104,14 +108,16 @@ impl MemberDirectory for Directory {
         let myself = MemberView {
             id: ID,
             name: "seven".into(),
-            address,
+            address: Some(address),
             state: MemberState::Alive,
-            incarnation: 1,
-            version: "0.1.0".into(),
+            incarnation: Some(1),
+            version: Some("0.1.0".into()),
             since: WallTime::from_millis(1_800_000_000_000),
             lag_ms: Some(0),
             digest: Some(0xab),
             in_sync: true,
+            clock_offset_ms: Some(0),
+            forgotten_by: None,
             is_self: true,
         };
         let other = MemberView {
@@ -121,37 +127,41 @@ impl MemberDirectory for Directory {
             lag_ms: None,
             digest: None,
             in_sync: false,
+            clock_offset_ms: Some(-12),
             is_self: false,
             ..myself.clone()
         };
-        vec![myself, other]
+        let mut members = vec![myself, other];
+        members.extend(self.more.lock().unwrap().iter().cloned());
+        members
     }
 }
 
-fn app(dir: &Path, limits: Limits) -> App {
+fn app(dir: &Path, id: MemberId, limits: Limits) -> App {
     let now = WallTime::from_millis(1_800_000_000_000);
     let data = DataDir::open(dir, now).unwrap();
     let opening = Opening {
         cluster: ClusterId::default(),
-        member: ID,
+        member: id,
         now,
         cache: 1 << 20,
     };
     let (disk, loaded) = Disk::open(&data, &opening).unwrap();
     let reader = disk.reader();
-    let published = Arc::new(Published::new(loaded.store.clone()));
+    let published = Arc::new(Published::new(loaded.store.clone(), loaded.identity.member));
     let health = Arc::new(Health::default());
     let (queue, commands) = mpsc::channel(1024);
     let (time, sequence) = loaded.clock;
-    let parts = WriterParts {
+    let parts = LedgerParts {
         disk,
         store: loaded.store,
-        clock: HybridClock::new(ID, time, sequence, Duration::from_secs(10)),
+        gap: loaded.gap,
+        clock: HybridClock::new(id, time, sequence, Duration::from_secs(10)),
         published: published.clone(),
         health: health.clone(),
         limits,
     };
-    let writer = Writer::new(parts, commands);
+    let writer = Writer::new(Ledger::new(parts), commands);
     Tasks::thread("writer", move || writer.run().close()).unwrap();
     App::new(published, queue, reader, health, limits)
 }
@@ -170,13 +180,39 @@ pub(crate) fn member() -> Member {
 
 /// A member with limits of its own.
 pub(crate) fn member_with(limits: Limits, body_limit: usize) -> Member {
+    make(ID, limits, body_limit, Strong::off())
+}
+
+/// A member whose strong side works, alone.
+pub(crate) async fn strong_member() -> Member {
+    let strong = crate::alone::strong(ID).await;
+    make(ID, Limits::default(), 16 << 20, strong)
+}
+
+/// A member with this strong side.
+pub(crate) fn member_beside(id: MemberId, strong: Strong) -> Member {
+    make(id, Limits::default(), 16 << 20, strong)
+}
+
+/// Another member of the same cluster.
+pub(crate) fn member_as(id: u64) -> Member {
+    make(
+        MemberId::from_u64(id),
+        Limits::default(),
+        16 << 20,
+        Strong::off(),
+    )
+}
+
+fn make(id: MemberId, limits: Limits, body_limit: usize, strong: Strong) -> Member {
     let dir = tempfile::tempdir().unwrap();
-    let app = app(dir.path(), limits);
+    let app = app(dir.path(), id, limits);
     let tasks = Tasks::new();
     let auth = Arc::new(Auth::new(Users::one(USER, hash()).unwrap(), tasks.clone()));
     let metrics = Arc::new(Metrics::new());
     let directory = Arc::new(Directory::default());
     let parts = ApiParts {
+        strong: strong.clone(),
         app: app.clone(),
         auth: auth.clone(),
         members: directory.clone(),
@@ -184,7 +220,7 @@ pub(crate) fn member_with(limits: Limits, body_limit: usize) -> Member {
         tasks,
         body_limit,
         about: About {
-            member: ID,
+            member: id,
             name: "seven".into(),
             cluster: ClusterId::default(),
             version: "0.1.0",
@@ -196,6 +232,7 @@ pub(crate) fn member_with(limits: Limits, body_limit: usize) -> Member {
         auth,
         metrics,
         directory,
+        strong,
         front: front(parts, Router::new()),
         _dir: dir,
     }
@@ -232,14 +269,7 @@ impl Member {
         headers: Headers<'_>,
         body: impl Into<Body>,
     ) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
-        for (name, value) in headers {
-            request = request.header(*name, value.as_bytes());
-        }
-        let remote = "192.0.2.99:4711".parse().unwrap();
-        let request = request.extension(Connection { remote, peer: None });
-        let request = request.body(body.into()).unwrap();
-        let response = self.front.answer(request).await;
+        let response = self.send(method, path, headers, body).await;
         let (head, body) = response.into_parts();
         if matches!(
             head.status,
@@ -263,6 +293,37 @@ impl Member {
             headers: head.headers,
             body,
         }
+    }
+
+    /// The answer to a request with these headers only, its body not read.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: Headers<'_>,
+        body: impl Into<Body>,
+    ) -> Response<Body> {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, value.as_bytes());
+        }
+        let remote = "192.0.2.99:4711".parse().unwrap();
+        let request = request.extension(Connection { remote, peer: None });
+        let request = request.body(body.into()).unwrap();
+        self.front.answer(request).await
+    }
+
+    /// Posts, as most of what the strong side is asked.
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.ask("POST", path, &[], body).await
+    }
+
+    /// Opens a stream of events with the right credentials.
+    pub(crate) async fn stream(&self, path: &str, headers: Headers<'_>) -> Events {
+        let authorization = basic(USER, PASSWORD);
+        let mut all = vec![("authorization", &*authorization)];
+        all.extend_from_slice(headers);
+        Events::of(self.send("GET", path, &all, "").await)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

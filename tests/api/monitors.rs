@@ -22,8 +22,9 @@ async fn readiness_tells_a_code_to_all_and_reasons_to_users() {
     assert_eq!(ready.is(503).text(), "not ready: disk");
     let verbose = member.get("/readyz?verbose").await;
     let expected = json!({ "ready": false, "checks": [
-        { "code": "disk", "ok": false, "detail": "/data is on fire" },
-        { "code": "stopping", "ok": true, "detail": "the member is serving" },
+        { "code": "disk", "ok": false, "severity": "failure", "detail": "/data is on fire" },
+        { "code": "stopping", "ok": true, "severity": "failure",
+          "detail": "the member is serving" },
     ]});
     assert_eq!(verbose.is(503).json(), expected);
     member
@@ -37,6 +38,24 @@ async fn readiness_tells_a_code_to_all_and_reasons_to_users() {
 
     member.app.health().set("disk", true, "well again");
     member.get("/readyz?verbose=true").await.is(200);
+    member
+        .app
+        .health()
+        .warn("integrity", false, "a row was damaged");
+    let ready = member.ask_as_is("GET", "/readyz", &[], "").await;
+    assert_eq!(
+        ready.is(200).text(),
+        "ready",
+        "a warning takes no client away"
+    );
+    let verbose = member.get("/readyz?verbose").await;
+    let warning = json!({ "code": "integrity", "ok": false, "severity": "warning",
+                          "detail": "a row was damaged" });
+    let verbose = verbose.is(200).json();
+    assert_eq!(
+        (&verbose["ready"], &verbose["checks"][1]),
+        (&json!(true), &warning)
+    );
     member.app.health().stop();
     let ready = member.ask_as_is("GET", "/readyz", &[], "").await;
     assert_eq!(ready.is(503).text(), "not ready: stopping");
@@ -64,14 +83,20 @@ async fn status_counts_what_the_member_holds() {
         disk["free_bytes"].is_u64() && disk["used_bytes"].is_u64(),
         "{disk}"
     );
+    let collecting = fields.remove("collecting").unwrap();
+    assert!(collecting["oldest"].is_string(), "{collecting}");
+    assert_eq!(collecting["collected"], 0);
+    assert_eq!(collecting["known_members"], 0);
+    assert!(collecting["horizon"].is_null() && collecting["stable"].is_null());
     assert_eq!(
         status,
         json!({
             "member": "0000000000000007", "name": "seven", "cluster": "gaggle", "version": "0.1.0",
             "started": "2027-01-15T08:00:00Z", "address": "192.0.2.7:8000",
             "revision": member.app.view().revision, "digest": digest, "nodes": 2, "keys": 2,
-            "tombstones": 1, "bytes": 5, "ready": true,
-            "members": { "alive": 1, "suspect": 1, "dead": 0, "left": 0 },
+            "tombstones": 1,
+            "bytes": 5, "conflicts": 0, "held_aside": { "count": 0 }, "ready": true,
+            "members": { "alive": 1, "suspect": 1, "dead": 0, "left": 0, "forgotten": 0 },
         })
     );
 }
@@ -87,11 +112,12 @@ async fn members_are_listed_for_clients_to_fail_over() {
             { "id": "0000000000000007", "name": "seven", "address": "192.0.2.7:8000",
               "state": "alive",
               "incarnation": 1, "version": "0.1.0", "since": since, "lag_ms": 0,
-              "digest": "000000000000000000000000000000ab", "in_sync": true, "self": true },
+              "digest": "000000000000000000000000000000ab", "in_sync": true, "clock_offset_ms": 0,
+              "self": true },
             { "id": "0000000000000008", "name": "eight", "address": "192.0.2.7:8000",
               "state": "suspect",
               "incarnation": 1, "version": "0.1.0", "since": since, "lag_ms": null,
-              "digest": null, "in_sync": false, "self": false },
+              "digest": null, "in_sync": false, "clock_offset_ms": -12, "self": false },
         ]})
     );
 }
@@ -123,6 +149,10 @@ async fn metrics_count_requests_and_show_the_store() {
         "gaggle_store_nodes 1.0",
         "gaggle_store_tombstones 1.0",
         "gaggle_store_bytes 5.0",
+        "gaggle_held_aside 0.0",
+        "gaggle_members_known 0.0",
+        "gaggle_members_forgotten 0.0",
+        "gaggle_collected_total 0",
         "gaggle_auth_failures_total 0",
         "gaggle_members_alive 3.0",
         r#"gaggle_health{check="stopping"} 1.0"#,

@@ -66,7 +66,7 @@ async fn settings_out_of_range_are_refused() {
         r#"{"history":-1}"#,
         r#"{"history":"3"}"#,
         r#"{"history":1.5}"#,
-        r#"{"class":"strong"}"#,
+        r#"{"class":"weak"}"#,
         r#"{"class":5}"#,
         r#"{"colour":"blue"}"#,
         r#"{"history":1,"history":2}"#,

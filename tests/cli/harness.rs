@@ -106,50 +106,37 @@ impl Member {
 
     /// Starts one by `words`, with further flags.
     pub(crate) fn start_with(words: &[&str], flags: &[&str]) -> Self {
+        Self::start_among("none", words, flags)
+    }
+
+    /// The same, looking for others by `discover`.
+    pub(crate) fn start_among(discover: &str, words: &[&str], flags: &[&str]) -> Self {
         let dir = TempDir::new().expect("a directory");
-        let log = fs::File::create(dir.path().join("log")).expect("a file");
-        let mut child = program()
-            .args(words)
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--name",
-                "solo",
-                "--discover",
-                "none",
-            ])
-            .args([
-                "--interface",
-                "lo",
-                "--discovery-port",
-                &free_udp_port().to_string(),
-            ])
-            .arg("--data")
-            .arg(dir.path().join("data"))
-            .args(flags)
-            // However this test ends, the member ends with it.
-            .arg("--stop-with-stdin")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the member starts");
-        let file = dir.path().join("data/member.json");
-        let port = wait_for("member.json", || {
-            if let Ok(Some(status)) = child.try_wait() {
-                let log = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
-                panic!("the member ended, {status}: {log}");
-            }
-            let text = fs::read_to_string(&file).ok()?;
-            let member: serde_json::Value = serde_json::from_str(&text).ok()?;
-            let listen: std::net::SocketAddr = member["listen"].as_str()?.parse().ok()?;
-            Some(listen.port())
-        });
+        let (child, port) = launch(dir.path(), discover, words, flags);
         let member = Self { child, dir, port };
-        wait_for("readiness", || {
-            (member.run(["health"]).code == 0).then_some(())
-        });
+        member.wait_until_ready();
         member
+    }
+
+    /// Stops it cleanly.
+    pub(crate) fn stop(&mut self) {
+        drop(self.child.stdin.take());
+        let ended = self.child.wait().expect("it can be waited for");
+        assert!(ended.success(), "{ended}: {}", self.log());
+    }
+
+    /// Starts it again after a stop, looking for others by `discover`, with further flags.
+    pub(crate) fn start_again(&mut self, discover: &str, flags: &[&str]) {
+        let here = self.data().join("member.json");
+        fs::remove_file(here).expect("it was told at the last start");
+        (self.child, self.port) = launch(self.dir.path(), discover, &["serve"], flags);
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&self) {
+        wait_for("readiness", || {
+            (self.run(["health"]).code == 0).then_some(())
+        });
     }
 
     /// Its data directory.
@@ -165,6 +152,11 @@ impl Member {
     /// Where it answers.
     pub(crate) fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// The same as one of the names that `--discover` takes.
+    pub(crate) fn seed(&self) -> String {
+        format!("static:127.0.0.1:{}", self.port)
     }
 
     /// What it has logged and told.
@@ -202,6 +194,49 @@ impl Member {
         drop(pipe);
         Ran::of(child.wait_with_output().expect("the program ends"))
     }
+}
+
+/// Starts the program as a member of its own in `dir`; gives it and the port that it listens at.
+fn launch(dir: &Path, discover: &str, words: &[&str], flags: &[&str]) -> (Child, u16) {
+    let log = fs::File::create(dir.join("log")).expect("a file");
+    let mut child = program()
+        .args(words)
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--name",
+            "solo",
+            "--discover",
+            discover,
+        ])
+        .args([
+            "--interface",
+            "lo",
+            "--discovery-port",
+            &free_udp_port().to_string(),
+        ])
+        .arg("--data")
+        .arg(dir.join("data"))
+        .args(flags)
+        // However this test ends, the member ends with it.
+        .arg("--stop-with-stdin")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("the member starts");
+    let file = dir.join("data/member.json");
+    let port = wait_for("member.json", || {
+        if let Ok(Some(status)) = child.try_wait() {
+            let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
+            panic!("the member ended, {status}: {log}");
+        }
+        let text = fs::read_to_string(&file).ok()?;
+        let member: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let listen: std::net::SocketAddr = member["listen"].as_str()?.parse().ok()?;
+        Some(listen.port())
+    });
+    (child, port)
 }
 
 impl Drop for Member {

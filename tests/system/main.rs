@@ -5,6 +5,8 @@
 //! behind a bridge that the test made, so nothing leaves the machine.
 
 mod containers;
+mod faults;
 mod harness;
 mod hosts;
 mod processes;
+mod strong;

@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("config", &["model"]),
     ("protocol", &["model"]),
     ("strong", &["model", "protocol"]),
-    ("io", &["model", "protocol", "config"]),
+    ("io", &["model", "protocol", "config", "strong"]),
     ("app", &["model", "config", "protocol", "strong", "io"]),
     (
         "api",

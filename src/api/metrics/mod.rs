@@ -6,6 +6,7 @@
 mod process;
 mod requests;
 mod shown;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use prometheus_client::registry::{Metric, Registry};
 use crate::app::App;
 
 use super::auth::Auth;
+use super::events::Streams;
+use super::followers::Followers;
 use super::route::Route;
 use requests::Requests;
 use shown::{CounterFn, GaugeFn, LabelledFn};
@@ -150,10 +153,22 @@ impl Metrics {
             float(app.view().store.counts().bytes)
         });
         gauge(
+            "gaggle_conflicts",
+            "Keys with versions that lost against one whose writer did not know them",
+            |app| float(app.view().store.counts().conflicts),
+        );
+        let found = app.clone();
+        self.counter_fn(
+            "gaggle_conflicts_found",
+            "Versions found that lost against one whose writer did not know them",
+            move || found.conflicts_found(),
+        );
+        gauge(
             "gaggle_revision",
             "Changes applied since the start",
             |app| float(usize::try_from(app.view().revision).unwrap_or(usize::MAX)),
         );
+        self.watch_upkeep(app);
         let checked = app.clone();
         let read = move || {
             let checks = checked.health().checks().into_iter();
@@ -167,6 +182,17 @@ impl Metrics {
             "check",
             read,
         );
+    }
+
+    /// Shows what is open to clients that follow something.
+    pub(super) fn watch_streams(&self, streams: &Streams, followers: &Followers) {
+        let (streams, followers) = (streams.clone(), followers.clone());
+        let help = "Streams of events that are open";
+        self.gauge_fn("gaggle_event_streams", help, move || float(streams.open()));
+        let help = "Requests that wait on this member for a lock";
+        self.gauge_fn("gaggle_lock_requests", help, move || {
+            float(followers.requests())
+        });
     }
 
     /// Shows what the gate kept out.

@@ -13,7 +13,9 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::api::route::{ROUTES, Route};
 
-const METHODS: [&str; 7] = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
+const METHODS: [&str; 8] = [
+    "GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "POST", "other",
+];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// Upper bounds of the buckets, in seconds.
 const BOUNDS: [f64; 14] = [
@@ -100,6 +102,7 @@ fn method_index(method: &Method) -> usize {
         Method::PATCH => 3,
         Method::DELETE => 4,
         Method::OPTIONS => 5,
-        _ => 6,
+        Method::POST => 6,
+        _ => 7,
     }
 }

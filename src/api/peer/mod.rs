@@ -14,14 +14,16 @@ use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
-use crate::app::{App, DiskHistory};
+use crate::app::{App, Arrival, DiskHistory, Strong, Upkeep};
 use crate::io::serve::Connection;
 use crate::io::tasks::Tasks;
-use crate::model::MemberId;
-use crate::protocol::message::{Ask, Reply, decode, encode};
+use crate::model::{HybridTime, MemberId, Source, Standing, Store};
+use crate::protocol::message::{About, Ask, Claim, Packed, Reply, Taken, decode, encode};
 use crate::protocol::sync::answer;
 
 use super::problem::{Code, Problem};
+
+mod raft;
 
 /// The largest body that a peer may send: a message, or one value of the greatest size allowed.
 const BODY_BYTES: usize = 128 << 20;
@@ -30,15 +32,22 @@ const BODY_BYTES: usize = 128 << 20;
 pub type Exchanger =
     Arc<dyn Fn(MemberId, Bytes) -> BoxFuture<'static, Result<Bytes, Problem>> + Send + Sync>;
 
+/// Takes note of what a peer told of itself.
+pub type Meeter = Arc<dyn Fn(MemberId, About) + Send + Sync>;
+
 /// What the door leads to.
 #[derive(Clone)]
 pub struct PeerParts {
     /// The store.
     pub app: App,
+    /// The strong side.
+    pub strong: Strong,
     /// Where blocking work is done.
     pub tasks: Tasks,
     /// Who takes exchanges of the membership state.
     pub exchange: Exchanger,
+    /// Who hears what peers tell of themselves.
+    pub met: Meeter,
 }
 
 /// Where the paths of the door begin.
@@ -50,6 +59,7 @@ pub fn router(parts: PeerParts) -> Router {
         .route("/v1/peer/push", any(ask))
         .route("/v1/peer/sync", any(ask))
         .route("/v1/peer/members", any(members))
+        .route("/v1/peer/raft/{matter}", any(raft::take))
         .layer(DefaultBodyLimit::disable())
         .with_state(parts)
 }
@@ -96,19 +106,91 @@ async fn take(parts: &PeerParts, request: Request) -> Result<Response, Problem> 
     let body = body(request).await?;
     let ask: Ask =
         decode(&body).map_err(|error| Problem::new(Code::InvalidBody, error.to_string()))?;
-    let reply = match ask {
-        Ask::Push(changes) => Reply::Taken(parts.app.merge(from, changes).await? as u64),
-        ask => look_up(parts, ask).await?,
-    };
+    let reply = reply(parts, from, ask).await?;
     Ok((StatusCode::OK, encode(&reply)).into_response())
+}
+
+async fn reply(parts: &PeerParts, from: MemberId, ask: Ask) -> Result<Reply, Problem> {
+    let app = &parts.app;
+    if let Ask::Standings(told) = ask {
+        app.upkeep(Upkeep::Standings(told)).await?;
+        return Ok(Reply::Standings(decisions(&app.view().store)));
+    }
+    if app.view().store.is_forgotten(from) {
+        return Ok(Reply::Forgotten);
+    }
+    let (changes, claims, source) = match ask {
+        Ask::Push { changes, claim } => {
+            // What was refused is not here, so nothing is claimed for it.
+            let claim = claim.filter(|_| changes.refused.is_empty());
+            let claims = claim.map(|claim| (from, claim)).into_iter().collect();
+            (changes, claims, Source::Push(from))
+        }
+        Ask::Include(vector) => {
+            let base = HybridTime::default();
+            let claim = |(origin, upto)| (origin, Claim { base, upto });
+            let claims = vector.into_iter().map(claim).collect();
+            (Packed::default(), claims, Source::Sync(from))
+        }
+        Ask::Position => {
+            let has = app.view().store.vector().get(from);
+            let taken = Taken {
+                has,
+                ..Taken::default()
+            };
+            return Ok(Reply::Taken(taken));
+        }
+        ask => {
+            if let Ask::Meet(about) = &ask {
+                // First, for the answer must not claim own writes that this member lost. A disk
+                // that takes none is no reason not to answer.
+                let ours = about.version_vector().get(app.member());
+                drop(app.upkeep(Upkeep::Lift(ours)).await);
+                (parts.met)(from, about.clone());
+            }
+            return look_up(parts, ask).await;
+        }
+    };
+    for why in &changes.refused {
+        tracing::error!(peer = %from, %why, "a change that is none was refused");
+    }
+    let arrival = Arrival {
+        source,
+        changes: changes.changes,
+        claims,
+    };
+    let merging = app.merge(arrival).await?;
+    if !merging.whole {
+        // Whoever sent it must not take it for being here.
+        let detail = "a change met a damaged row of this member and was left out";
+        return Err(Problem::new(Code::Internal, detail));
+    }
+    Ok(Reply::Taken(Taken {
+        new: merging.new as u64,
+        has: merging.has,
+        refused: changes.refused,
+    }))
+}
+
+/// The decisions to forget members.
+fn decisions(store: &Store) -> Vec<(MemberId, Standing)> {
+    let all = store.members();
+    let decided = all.filter(|(_, standing)| standing.forgotten().is_some());
+    decided
+        .map(|(member, standing)| (member, (**standing).clone()))
+        .collect()
 }
 
 /// Answers a question of a sync, on a thread that may block.
 async fn look_up(parts: &PeerParts, ask: Ask) -> Result<Reply, Problem> {
     let (view, history) = (parts.app.view(), DiskHistory(parts.app.disk().clone()));
+    let about = parts.app.clone();
     let reply = parts
         .tasks
-        .blocking(move || answer(&view.store, &history, ask))
+        .blocking(move || {
+            let about = || about.about(&view.store);
+            answer(&view.store, &history, about, ask)
+        })
         .await;
     match reply {
         Some(Ok(Some(reply))) => Ok(reply),

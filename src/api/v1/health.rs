@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::api::guard;
 use crate::api::reply;
 use crate::api::server::{Answer, Api, Call};
+use crate::app;
 
 /// Whether this process answers: it does.
 pub(super) fn live(head: &Parts) -> Answer {
@@ -41,21 +42,23 @@ struct Verbose {
 struct Check {
     code: &'static str,
     ok: bool,
+    severity: &'static str,
     detail: String,
 }
 
 /// Every check with its reason.
 pub(super) fn verbose(call: &Call<'_>) -> Response<Body> {
     let checks = call.api.parts.app.health().checks();
+    let ready = !checks.iter().any(app::Check::is_failure);
     let checks: Vec<Check> = checks
         .into_iter()
         .map(|check| Check {
             code: check.code,
             ok: check.ok,
+            severity: check.severity.word(),
             detail: check.detail,
         })
         .collect();
-    let ready = checks.iter().all(|check| check.ok);
     let status = if ready {
         StatusCode::OK
     } else {

@@ -7,28 +7,36 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 
 use super::key::done;
+use super::strong_node;
 use crate::api::body::Purpose;
+use crate::api::classes::{self, Found, IfMissing, Target};
 use crate::api::conditions;
 use crate::api::json::{self, Given, text_value, write_text, write_value};
 use crate::api::media;
 use crate::api::pages::{self, Pages};
 use crate::api::problem::{Code, Problem};
+use crate::api::query::Query;
 use crate::api::reply;
 use crate::api::route::decode;
 use crate::api::server::{Answer, Call};
-use crate::app::{Edit, EditError, View, node_tag};
+use crate::app::{Condition, Edit, EditError, View, node_tag};
 use crate::model::{KeyName, Node, NodeName, Value, WallTime};
 
-/// The number of keys from which on a node's tag is computed on a thread that may block.
-const LARGE: usize = 4096;
+/// The number of keys, or of strong nodes, from which on a tag is computed on a thread that may
+/// block.
+pub(super) const LARGE: usize = 4096;
 /// The number of bytes from which on a body is read on a thread that may block.
-const LARGE_BODY: usize = 256 * 1024;
+pub(super) const LARGE_BODY: usize = 256 * 1024;
 /// The media type of a merge patch (RFC 7396).
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// All keys with their values.
 pub(super) async fn get(call: &Call<'_>, node: &str) -> Answer {
     let name: NodeName = decode(node)?.parse()?;
+    let query = Query::of(&call.head.uri, &classes::READ)?;
+    if let Found::Strong(fresh) = call.found(name.as_str(), &query).await? {
+        return strong_node::get(call, &fresh, &name);
+    }
     let (view, now) = (call.view(), call.now());
     let tag = tag(call, &view, &name).await?;
     let mut response = if conditions::unchanged(&call.head.headers, &tag)? {
@@ -86,56 +94,93 @@ pub(super) async fn write_node(pages: &mut Pages, node: &Node, now: WallTime) {
 
 /// Replaces the node by the keys of the body; an empty body is an empty node.
 pub(super) async fn put(call: &Call<'_>, node: &str, body: Body) -> Answer {
-    let keys = |view: &View, node: &NodeName, given: BTreeMap<KeyName, Given>| {
-        let value = |(key, given)| match value_of(view, node, &key, given) {
-            Some(value) => Ok((key, value)),
-            None => Err(
-                Problem::new(Code::InvalidBody, format!("the value of {key:?} is null"))
-                    .hint("leave the key out, or PATCH with null, to delete it"),
-            ),
-        };
-        let keys = given.into_iter().map(value).collect::<Result<_, _>>()?;
-        Ok(Edit::ReplaceNode {
-            node: node.clone(),
-            keys,
-        })
+    let document = Document::take(call, node, body).await?;
+    let value = |(key, value)| match value {
+        Some(value) => Ok((key, value)),
+        None => Err(
+            Problem::new(Code::InvalidBody, format!("the value of {key:?} is null"))
+                .hint("leave the key out, or PATCH with null, to delete it"),
+        ),
     };
-    write(call, node, body, keys).await
+    let keys = document.keys.into_iter().map(value);
+    let keys = keys.collect::<Result<BTreeMap<_, _>, _>>()?;
+    let node = document.node;
+    if let Target::Strong(query) = document.target {
+        return strong_node::put(call, &query, node, keys).await;
+    }
+    let edit = Edit::ReplaceNode { node, keys };
+    let written = call.write(edit, document.condition).await?;
+    Ok(done(call, &written, None))
 }
 
 /// Sets and deletes keys by a JSON merge patch.
 pub(super) async fn patch(call: &Call<'_>, node: &str, body: Body) -> Answer {
-    let keys = |view: &View, node: &NodeName, given: BTreeMap<KeyName, Given>| {
-        let value = |(key, given)| {
-            let value = value_of(view, node, &key, given);
-            (key, value)
-        };
-        Ok(Edit::PatchNode {
-            node: node.clone(),
-            keys: given.into_iter().map(value).collect(),
-        })
-    };
-    write(call, node, body, keys).await
-}
-
-async fn write(
-    call: &Call<'_>,
-    node: &str,
-    body: Body,
-    edit: impl FnOnce(&View, &NodeName, BTreeMap<KeyName, Given>) -> Result<Edit, Problem>,
-) -> Answer {
-    let node: NodeName = decode(node)?.parse()?;
-    let condition = conditions::for_write(&call.head.headers)?;
-    media::check_json(&call.head.headers, MERGE_PATCH)?;
-    let received = call.take(body, Purpose::Document).await?;
-    let octets = received.octets.clone();
-    let given = match octets.len() {
-        0..LARGE_BODY => members(&octets)?,
-        _ => call.blocking(move || members(&octets)).await??,
-    };
-    let edit = edit(&call.view(), &node, given)?;
+    let Document {
+        node,
+        target,
+        condition,
+        keys,
+    } = Document::take(call, node, body).await?;
+    if let Target::Strong(query) = target {
+        return strong_node::patch(call, &query, node, keys).await;
+    }
+    let edit = Edit::PatchNode { node, keys };
     let written = call.write(edit, condition).await?;
     Ok(done(call, &written, None))
+}
+
+/// What came to be written to a node.
+struct Document {
+    node: NodeName,
+    target: Target,
+    condition: Condition,
+    /// The values; none for null.
+    keys: BTreeMap<KeyName, Option<Value>>,
+}
+
+impl Document {
+    async fn take(call: &Call<'_>, node: &str, body: Body) -> Result<Self, Problem> {
+        let node: NodeName = decode(node)?.parse()?;
+        let target = call.target(&node, IfMissing::Make).await?;
+        let condition = conditions::for_write(&call.head.headers)?;
+        media::check_json(&call.head.headers, MERGE_PATCH)?;
+        let received = call.take(body, Purpose::Document).await?;
+        let octets = received.octets.clone();
+        let given = match octets.len() {
+            0..LARGE_BODY => members(&octets)?,
+            _ => call.blocking(move || members(&octets)).await??,
+        };
+        let given = given.into_iter();
+        let keys = match &target {
+            Target::Eventual => {
+                let view = call.view();
+                let old = |key: &KeyName| {
+                    let entry = view.store.entry(node.as_str(), key.as_str())?;
+                    entry.head.value()
+                };
+                let value = |(key, given)| value_of(key, given, old);
+                given.map(value).collect()
+            }
+            // A text that is there keeps its type by what this member knows of the node.
+            Target::Strong(_) => {
+                let local = call.engine()?.local();
+                let nodes = local.state.nodes();
+                let old = |key: &KeyName| {
+                    let item = nodes.key(node.as_str(), key.as_str())?;
+                    Some(&item.value)
+                };
+                given
+                    .map(|(key, given)| value_of(key, given, old))
+                    .collect()
+            }
+        };
+        Ok(Self {
+            node,
+            target,
+            condition,
+            keys,
+        })
+    }
 }
 
 /// The members of the body with their names checked. No body: none.
@@ -156,20 +201,26 @@ fn members(body: &[u8]) -> Result<BTreeMap<KeyName, Given>, Problem> {
     json::members(body)?.into_iter().map(checked).collect()
 }
 
-fn value_of(view: &View, node: &NodeName, key: &KeyName, given: Given) -> Option<Value> {
-    match given {
+/// A key with the value that is given, where `old` is what it holds; none for null.
+fn value_of<'a>(
+    key: KeyName,
+    given: Given,
+    old: impl Fn(&KeyName) -> Option<&'a Value>,
+) -> (KeyName, Option<Value>) {
+    let value = match given {
         Given::Null => None,
         Given::Typed(value) => Some(value),
-        Given::Text(text) => {
-            let old = view.store.entry(node.as_str(), key.as_str());
-            Some(text_value(text, old.and_then(|old| old.head.value())))
-        }
-    }
+        Given::Text(text) => Some(text_value(text, old(&key))),
+    };
+    (key, value)
 }
 
 /// Deletes the node with all its keys.
 pub(super) async fn delete(call: &Call<'_>, node: &str) -> Answer {
     let node: NodeName = decode(node)?.parse()?;
+    if let Target::Strong(query) = call.target(&node, IfMissing::Fail).await? {
+        return strong_node::delete(call, &query, node).await;
+    }
     let condition = conditions::for_write(&call.head.headers)?;
     call.write(Edit::DeleteNode { node }, condition).await?;
     Ok::<Response<Body>, _>(reply::empty(StatusCode::NO_CONTENT))

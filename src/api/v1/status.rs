@@ -9,7 +9,9 @@ use serde::Serialize;
 use super::members::{MemberState, MemberView};
 use crate::api::reply;
 use crate::api::server::{Answer, Call};
+use crate::app::App;
 use crate::io::disk::{DiskReader, DiskState};
+use crate::model::{HybridTime, Store};
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -26,6 +28,9 @@ struct Status<'a> {
     keys: usize,
     tombstones: usize,
     bytes: usize,
+    conflicts: usize,
+    held_aside: HeldAside,
+    collecting: Collecting,
     members: Members,
     ready: bool,
     disk: DiskView,
@@ -37,6 +42,66 @@ struct Members {
     suspect: usize,
     dead: usize,
     left: usize,
+    forgotten: usize,
+}
+
+/// What is stamped too far ahead of this member's clock.
+#[derive(Serialize)]
+struct HeldAside {
+    count: usize,
+    /// When the first of it is merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<String>,
+}
+
+/// How far what was deleted is known everywhere, and was collected.
+#[derive(Serialize)]
+struct Collecting {
+    /// Since when the oldest deleted thing waits.
+    oldest: Option<String>,
+    /// Up to then every known member is known to have all.
+    stable: Option<String>,
+    /// How far back that is.
+    stable_lag_ms: Option<u64>,
+    /// Up to then what was deleted was collected.
+    horizon: Option<String>,
+    /// How many keys and nodes since the start.
+    collected: u64,
+    /// The members that belong to the cluster, alive or not.
+    known_members: usize,
+}
+
+impl HeldAside {
+    fn of(store: &Store) -> Self {
+        Self {
+            count: store.held_count(),
+            first: store.held_next().map(shown),
+        }
+    }
+}
+
+impl Collecting {
+    /// Goes through what is deleted, which may take some time.
+    fn of(app: &App, store: &Store) -> Self {
+        let known = |time: HybridTime| (time > HybridTime::default()).then_some(time);
+        let stable = known(app.stable());
+        let lag = |time: HybridTime| {
+            let stable = time.wall().millis();
+            app.now().millis().saturating_sub(stable)
+        };
+        Self {
+            oldest: store.first_dead().map(shown),
+            stable: stable.map(shown),
+            stable_lag_ms: stable.map(lag),
+            horizon: known(store.horizon()).map(shown),
+            collected: app.collected(),
+            known_members: store.known().count(),
+        }
+    }
+}
+
+fn shown(time: HybridTime) -> String {
+    time.wall().to_string()
 }
 
 /// Whether the disk takes writes, and how much room there is.
@@ -79,6 +144,7 @@ impl Members {
                 MemberState::Suspect => counts.suspect += 1,
                 MemberState::Dead => counts.dead += 1,
                 MemberState::Left => counts.left += 1,
+                MemberState::Forgotten => counts.forgotten += 1,
             }
             counts
         })
@@ -89,10 +155,13 @@ impl Members {
 pub(super) async fn get(call: &Call<'_>) -> Answer {
     let parts = &call.api.parts;
     let view = call.view();
-    let (counted, reader) = (view.clone(), parts.app.disk().clone());
-    let (nodes, disk) = call
-        .blocking(move || (counted.store.nodes().count(), DiskView::of(&reader)))
-        .await?;
+    let (counted, app) = (view.clone(), parts.app.clone());
+    let count = move || {
+        let store = &counted.store;
+        let nodes = store.nodes().count();
+        (nodes, DiskView::of(app.disk()), Collecting::of(&app, store))
+    };
+    let (nodes, disk, collecting) = call.blocking(count).await?;
     let counts = view.store.counts();
     let members = parts.members.members();
     let status = Status {
@@ -105,13 +174,16 @@ pub(super) async fn get(call: &Call<'_>) -> Answer {
         address: members
             .iter()
             .find(|member| member.is_self)
-            .map(|member| member.address),
+            .and_then(|member| member.address),
         revision: view.revision,
         digest: format!("{:032x}", view.store.digest().root()),
         nodes,
         keys: counts.keys,
         tombstones: counts.entries - counts.keys,
         bytes: counts.bytes,
+        conflicts: counts.conflicts,
+        held_aside: HeldAside::of(&view.store),
+        collecting,
         members: Members::count(&members),
         ready: parts.app.health().first_failure().is_none(),
         disk,

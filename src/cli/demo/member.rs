@@ -48,6 +48,7 @@ impl Member {
             .args(["--name", name])
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .args(["--interface", "lo", "--discover", "multicast"])
+            .args(["--voters", &super::NAMES.join(",")])
             .args(["--discovery-port", &place.discovery_port.to_string()])
             .arg("--data")
             .arg(place.directory().join(name))

@@ -43,7 +43,7 @@ pub(super) async fn look(client: &ClientConfig) -> Vec<Finding> {
             Ok(pem) => tls(client, server, stream, pem).await,
             Err(why) => Finding::failed(
                 "certificate",
-                format!("{:#}", why.error),
+                why.said(),
                 why.hint.clone().unwrap_or_default(),
             ),
         });

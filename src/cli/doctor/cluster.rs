@@ -32,7 +32,7 @@ pub(super) async fn look(client: &ClientConfig, member: &Config) -> Vec<Finding>
                 _ => "status",
             };
             let hint = why.hint.clone().unwrap_or_default();
-            return vec![Finding::failed(check, format!("{:#}", why.error), hint)];
+            return vec![Finding::failed(check, why.said(), hint)];
         }
     };
     let user = &client.user;
@@ -40,11 +40,13 @@ pub(super) async fn look(client: &ClientConfig, member: &Config) -> Vec<Finding>
     findings.extend(clocks(&answer.headers, member));
     if let Ok(status) = body_json(&answer.body) {
         findings.push(disk(&status));
+        findings.extend(conflicts(&status));
+        findings.extend(deleted(&status));
     }
     findings.extend(readiness(&session).await);
     match session.json("/v1/members").await {
-        Ok(value) => findings.extend(members(&value)),
-        Err(why) => findings.push(Finding::failed("members", format!("{:#}", why.error), "")),
+        Ok(value) => findings.extend(members(&value, member.discovery_port)),
+        Err(why) => findings.push(Finding::failed("members", why.said(), "")),
     }
     findings
 }
@@ -99,6 +101,55 @@ fn disk(status: &Value) -> Finding {
     }
 }
 
+/// What to do about a check that is not well.
+fn hint_for(code: &str) -> &'static str {
+    match code {
+        "integrity" => {
+            "see the member's log; `gaggle serve --repair` at its next start mends what cannot be \
+             mended while it runs"
+        }
+        "convergence" => {
+            "see the log of both members; do all run the same version, and do their clocks agree?"
+        }
+        "clock" => "let every host keep its time by NTP",
+        "held-aside" => {
+            "they are merged by themselves when their time has come; see whose clock is ahead with \
+             `gaggle members`"
+        }
+        "tombstones" => "`gaggle members forget NAME` for members that do not come back",
+        _ => "",
+    }
+}
+
+/// How much was deleted and waits to be collected.
+fn deleted(status: &Value) -> Option<Finding> {
+    let collecting = status.get("collecting")?;
+    let text = |name: &str| collecting.get(name).and_then(Value::as_str);
+    let count = status.get("tombstones")?.as_u64()?;
+    let since = text("oldest").map_or(String::new(), |at| format!(", the oldest of {at}"));
+    let stable = match text("stable") {
+        Some(at) => format!("; every member is known to have all up to {at}"),
+        None => String::new(),
+    };
+    let detail = format!("{count} deleted keys are remembered{since}{stable}");
+    Some(Finding::ok("deleted", detail))
+}
+
+/// Whether keys wait for somebody to choose.
+fn conflicts(status: &Value) -> Option<Finding> {
+    const CHECK: &str = "conflicts";
+    let count = status.get("conflicts")?.as_u64()?;
+    let keys = if count == 1 { "key has" } else { "keys have" };
+    Some(match count {
+        0 => Finding::ok(CHECK, "none"),
+        _ => Finding::warning(
+            CHECK,
+            format!("{count} {keys} versions that lost against one whose writer did not know them"),
+            "`gaggle conflicts` lists them; `gaggle restore NODE/KEY STAMP` chooses one",
+        ),
+    })
+}
+
 /// What `/readyz?verbose` says; a member that is not ready answers 503.
 async fn readiness(session: &Session) -> Vec<Finding> {
     const CHECK: &str = "readiness";
@@ -118,7 +169,10 @@ async fn readiness(session: &Session) -> Vec<Finding> {
         .map(|check| {
             let text = |name: &str| check.get(name).and_then(Value::as_str).unwrap_or_default();
             let detail = format!("{}: {}", text("code"), text("detail"));
-            Finding::failed(CHECK, detail, "")
+            match text("severity") {
+                "warning" => Finding::warning(CHECK, detail, hint_for(text("code"))),
+                _ => Finding::failed(CHECK, detail, hint_for(text("code"))),
+            }
         })
         .collect();
     if findings.is_empty() {
@@ -129,7 +183,7 @@ async fn readiness(session: &Session) -> Vec<Finding> {
 }
 
 /// Who is there and who is not, and whether all agree.
-fn members(value: &Value) -> Vec<Finding> {
+fn members(value: &Value, udp_port: u16) -> Vec<Finding> {
     let all: Vec<&Value> = value
         .get("members")
         .and_then(Value::as_array)
@@ -143,7 +197,15 @@ fn members(value: &Value) -> Vec<Finding> {
     let in_state = |state: &str| -> Vec<String> {
         let those = all.iter().filter(|member| text(member, "state") == state);
         those
-            .map(|member| format!("{} at {}", text(member, "name"), text(member, "address")))
+            .map(|member| match text(member, "address") {
+                address if address.is_empty() => {
+                    format!(
+                        "{}, not seen since this member started",
+                        text(member, "name")
+                    )
+                }
+                address => format!("{} at {address}", text(member, "name")),
+            })
             .collect()
     };
     let (alive, dead, suspect) = (in_state("alive"), in_state("dead"), in_state("suspect"));
@@ -151,8 +213,10 @@ fn members(value: &Value) -> Vec<Finding> {
     if alive.len() > 1 {
         findings.push(Finding::ok("members", format!("{} alive", alive.len())));
     } else {
-        let hint = "others need the same secret and cluster id; beacons need multicast and UDP \
-                    2900, else name a member with --discover static:HOST";
+        let hint = format!(
+            "others need the same secret and cluster id, and the same --discovery-port: here UDP \
+             {udp_port}, by multicast; where that does not pass, --discover static:HOST"
+        );
         findings.push(Finding::warning(
             "members",
             "no other member is alive",
@@ -160,11 +224,14 @@ fn members(value: &Value) -> Vec<Finding> {
         ));
     }
     for (those, word, hint) in [
-        (suspect, "suspect", "did not answer lately"),
+        (suspect, "suspect", "did not answer lately".to_owned()),
         (
             dead,
             "dead",
-            "start it again, or see whether UDP 2900 and TCP 8000 reach it",
+            format!(
+                "start it again, or see whether UDP {udp_port} and the TCP port of its address \
+                 reach it; if it does not come back: `gaggle members forget NAME`"
+            ),
         ),
     ] {
         if !those.is_empty() {
@@ -207,7 +274,7 @@ mod tests {
             {"name": "c", "address": "10.0.0.3:8000", "state": "dead", "in_sync": false},
             {"name": "d", "address": "10.0.0.4:8000", "state": "suspect", "in_sync": false},
         ]});
-        let found = members(&value);
+        let found = members(&value, 4242);
         let expected = [
             ("members", Verdict::Ok),
             ("members", Verdict::Warning),
@@ -219,13 +286,26 @@ mod tests {
         assert_eq!(details[1], "suspect: d at 10.0.0.4:8000");
         assert_eq!(details[2], "dead: c at 10.0.0.3:8000");
         assert_eq!(details[3], "another store than here: b");
+        let hint = found[2].hint.as_deref().unwrap();
+        assert!(hint.contains("UDP 4242"), "the port in use: {hint}");
     }
 
     #[test]
     fn a_member_alone_is_a_warning() {
         let value = json!({"members": [{"name": "a", "state": "alive", "in_sync": true}]});
         let expected = [("members", Verdict::Warning), ("agreement", Verdict::Ok)];
-        assert_eq!(verdicts(&members(&value)), expected);
+        assert_eq!(verdicts(&members(&value, 4242)), expected);
+    }
+
+    #[test]
+    fn conflicts_are_a_warning_with_the_command_that_shows_them() {
+        let found = conflicts(&json!({"conflicts": 2})).unwrap();
+        assert_eq!(found.verdict, Verdict::Warning);
+        assert!(found.detail.starts_with("2 keys"), "{found:?}");
+        assert!(found.hint.unwrap().contains("gaggle conflicts"));
+        let none = conflicts(&json!({"conflicts": 0})).unwrap();
+        assert_eq!(none.verdict, Verdict::Ok);
+        assert_eq!(conflicts(&json!({})), None, "an older member");
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::Finding;
+use crate::cli::output;
 use crate::config::{ClientConfig, Config, DataDir};
+use crate::io::disk::{DirError, verify};
+use crate::io::snapshot::SnapshotFile;
 use crate::io::tls::Secrets;
 use crate::io::udp::{self, InterfaceChoice};
 
@@ -14,6 +17,9 @@ use crate::io::udp::{self, InterfaceChoice};
 const LOOPBACK: u32 = 0x8;
 /// `IFF_MULTICAST`.
 const MULTICAST: u32 = 0x1000;
+
+/// The largest database that is verified in passing, in bytes: for so long no member can start.
+const VERIFIED: u64 = 64 << 20;
 
 pub(super) fn look(member: &Config, client: &ClientConfig) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("configuration", "every value is in its range")];
@@ -43,12 +49,51 @@ fn data_directory(data: &DataDir) -> Finding {
         let hint = "give it to the user that runs the member; in the image that is 65532";
         return Finding::failed(CHECK, format!("{shown} cannot be written: {why}"), hint);
     }
-    match data.member() {
-        Some(member) => {
-            let detail = format!("{shown} belongs to {} ({})", member.name, member.id);
-            Finding::ok(CHECK, detail)
+    let whose = match data.member() {
+        Some(member) => format!("{shown} belongs to {} ({})", member.name, member.id),
+        None => format!("{shown}, no member has run in it yet"),
+    };
+    contents(path, &whose)
+}
+
+/// What lies in a data directory, if no member runs there that verifies it itself.
+fn contents(path: &Path, whose: &str) -> Finding {
+    const CHECK: &str = "data directory";
+    let size = fs::metadata(path.join("gaggle.redb")).map(|found| found.len());
+    if size.as_ref().is_ok_and(|size| *size > VERIFIED) {
+        let mib = size.unwrap_or_default() >> 20;
+        let detail = format!("{whose}; a database of {mib} MiB, not verified here");
+        return Finding::ok(
+            CHECK,
+            format!("{detail}: see `gaggle verify` and readiness"),
+        );
+    }
+    match verify(path, &mut |_, _| {}) {
+        Ok(found) if found.fault_count > 0 => {
+            let first = found
+                .faults
+                .first()
+                .map_or_else(String::new, ToString::to_string);
+            let faults = output::counted(found.fault_count, "fault", "faults");
+            let hint = "`gaggle verify` lists all of it; `gaggle serve --repair` mends it";
+            let detail = format!("{whose}; the database is damaged, {faults}: {first}");
+            Finding::failed(CHECK, detail, hint)
         }
-        None => Finding::ok(CHECK, format!("{shown}, no member has run in it yet")),
+        Ok(_) if SnapshotFile::open(path).is_as_written().is_ok_and(|is| !is) => {
+            let detail = format!("{whose}; store.json is not as the member wrote it");
+            let hint = "an edit is taken over by the next start; `gaggle verify` says more";
+            Finding::warning(CHECK, detail, hint)
+        }
+        Ok(_) => Finding::ok(
+            CHECK,
+            format!("{whose}; no member runs in it, and it is sound"),
+        ),
+        Err(DirError::InUse { .. }) => {
+            Finding::ok(CHECK, format!("{whose}, which runs and verifies it itself"))
+        }
+        // There is no database yet.
+        Err(_) if size.is_err() => Finding::ok(CHECK, whose),
+        Err(why) => Finding::failed(CHECK, format!("{whose}; {why}"), "see `gaggle verify`"),
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::exit::{Exit, Failure};
 use super::output::{Printer, Rows, Tone};
 use super::session::wait_for;
-use crate::config::{ClientConfig, Config, Flags, Output};
+use crate::config::{ClientConfig, Config, Flags, InForce, Output, Source};
 
 /// Check everything that a member needs, one thing after the other
 ///
@@ -121,7 +121,7 @@ fn examine(flags: Flags) -> (Vec<Finding>, Option<ClientConfig>) {
         Err(why) => return wrong(why.to_string()),
     };
     let (member, client) = match (Config::check(&layers), ClientConfig::check(&layers)) {
-        (Ok((member, _)), Ok((client, _))) => (member, client),
+        (Ok((member, in_force)), Ok((client, _))) => (as_it_runs(member, &in_force), client),
         (Err(why), _) | (_, Err(why)) => return wrong(why.to_string()),
     };
     let mut findings = host::look(&member, &client);
@@ -137,6 +137,24 @@ fn examine(flags: Flags) -> (Vec<Finding>, Option<ClientConfig>) {
     (findings, Some(client))
 }
 
+/// What nobody gave here is as the member on this host was told when it started.
+fn as_it_runs(mut member: Config, in_force: &[InForce]) -> Config {
+    let Some(file) = member.data.member() else {
+        return member;
+    };
+    let is_default = |name: &str| {
+        let mut all = in_force.iter();
+        all.any(|value| value.setting.name == name && value.source == Source::Default)
+    };
+    if let Some(port) = file.discovery_port.filter(|_| is_default("discovery-port")) {
+        member.discovery_port = port;
+    }
+    if member.interfaces.is_empty() {
+        member.interfaces = file.interfaces;
+    }
+    member
+}
+
 fn rows(findings: &[Finding]) -> Rows {
     let mut rows = Rows::new(["CHECK", "RESULT", "DETAIL"]);
     for finding in findings {
@@ -150,4 +168,47 @@ fn rows(findings: &[Finding]) -> Rows {
         }
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Layers, MemberFile};
+
+    #[test]
+    fn a_member_on_this_host_is_judged_by_what_it_was_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let given = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let config = |port: Option<&str>| {
+            let data = given("data", dir.path().to_str().unwrap());
+            let port = port.map(|port| given("discovery-port", port));
+            let flags: Flags = std::iter::once(data).chain(port).collect();
+            let layers = Layers::new(flags, &|_| None).unwrap();
+            let (member, in_force) = Config::check(&layers).unwrap();
+            as_it_runs(member, &in_force)
+        };
+        assert_eq!(config(None).discovery_port, 2900);
+        let file = MemberFile {
+            id: crate::model::MemberId::from_u64(1),
+            name: "a".to_owned(),
+            cluster: "prod".parse().unwrap(),
+            pid: 1,
+            listen: "127.0.0.1:4711".parse().unwrap(),
+            discovery_port: Some(4242),
+            interfaces: vec!["lo".to_owned()],
+            own_certificate: None,
+            version: "0".to_owned(),
+        };
+        config(None).data.write_member(&file).unwrap();
+        let member = config(None);
+        assert_eq!(
+            (member.discovery_port, &*member.interfaces[0]),
+            (4242, "lo")
+        );
+        assert_eq!(
+            config(Some("5353")).discovery_port,
+            5353,
+            "a flag counts more"
+        );
+    }
 }

@@ -55,6 +55,21 @@ pub static TIMEOUT: Setting = Setting {
     kind: Kind::Duration(10..=3_600_000),
     section: Section::Client,
     of: Use::Client,
-    help: "How long to wait for an answer, all servers together.",
+    help: "How long to wait for an answer, all servers together. With --ack: how long a write \
+           waits for the other members, 10m at most.",
     example: "10s",
+};
+
+/// Where a client keeps what it has seen.
+pub static SESSION: Setting = Setting {
+    name: "session",
+    env: "GAGGLE_SESSION",
+    value: "FILE",
+    preset: Preset::Words("none"),
+    kind: Kind::Path("a file; it is made if it is not there"),
+    section: Section::Client,
+    of: Use::Client,
+    help: "Keep in this file what was seen, so that no later command sees less, whichever member \
+           answers.",
+    example: "~/.gaggle-session",
 };

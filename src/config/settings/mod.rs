@@ -15,7 +15,7 @@ pub use limits::*;
 pub use network::*;
 
 /// Every setting, in the order of the help.
-pub static SETTINGS: [&Setting; 34] = [
+pub static SETTINGS: [&Setting; 42] = [
     &CLUSTER,
     &NAME,
     &DATA,
@@ -31,8 +31,15 @@ pub static SETTINGS: [&Setting; 34] = [
     &DISCOVER,
     &DISCOVERY_PORT,
     &MAX_CLOCK_SKEW,
+    &KEEP_DELETED,
+    &FORGET_AFTER,
     &FANOUT,
+    &CLUSTER_SIZE,
+    &VOTERS,
+    &PROMOTE_AFTER,
     &STOP_TIMEOUT,
+    &SCRUB_EVERY,
+    &REPAIR,
     &LOG,
     &LOG_FORMAT,
     &MAX_NAME_BYTES,
@@ -50,6 +57,7 @@ pub static SETTINGS: [&Setting; 34] = [
     &CA,
     &OUTPUT,
     &TIMEOUT,
+    &SESSION,
 ];
 
 /// The setting with this name.

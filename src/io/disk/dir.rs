@@ -146,10 +146,7 @@ fn take_lock(path: &Path, now: WallTime) -> Result<File, DirError> {
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
-            return Err(DirError::InUse {
-                path: path.into(),
-                holder: holder(&mut file),
-            });
+            return Err(in_use(path, &mut file));
         }
         Err(Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS | Errno::INVAL) => {
             return Err(DirError::NoLocks { path: path.into() });
@@ -160,6 +157,14 @@ fn take_lock(path: &Path, now: WallTime) -> Result<File, DirError> {
     let _ = file.set_len(0);
     let _ = writeln!(file, "pid {} since {now}", std::process::id());
     Ok(file)
+}
+
+/// Another daemon holds the lock of this directory.
+pub(super) fn in_use(path: &Path, lock: &mut File) -> DirError {
+    DirError::InUse {
+        path: path.into(),
+        holder: holder(lock),
+    }
 }
 
 /// What the other daemon wrote into its lock file, made fit for one line of a terminal.

@@ -15,11 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use redb::Database;
+use redb::{Database, StorageBackend};
 
 use super::frozen::Frozen;
 use super::medium::{Fault, Faults, Medium, Watched};
 use super::rows::BadRow;
+use super::turn::Turns;
 use super::{DiskError, DiskState};
 
 /// One opened database.
@@ -54,6 +55,7 @@ pub(super) struct Shared {
     state: Mutex<DiskState>,
     /// Held while an engine is replaced.
     recovery: Mutex<()>,
+    pub(super) turns: Turns,
     cache: usize,
     pub(super) medium: Arc<dyn Medium>,
 }
@@ -104,6 +106,7 @@ impl Shared {
             engine: ArcSwapOption::from_pointee(engine),
             state: Mutex::new(DiskState::Ok),
             recovery: Mutex::default(),
+            turns: Turns::default(),
             cache,
             medium,
         })
@@ -173,7 +176,8 @@ impl Shared {
         guarded(|| work(&next.db)).map_err(|failure| self.judge(&next, what, failure))
     }
 
-    /// Does `work` that writes, on a live engine. It is not tried again.
+    /// Does `work` that writes, on a live engine. It is not tried again. Whoever calls it has the
+    /// turn, or has told nobody yet of this database.
     pub(super) fn write<T>(
         &self,
         what: &str,
@@ -223,9 +227,12 @@ impl Shared {
     }
 
     /// Closes the database, as soon as the last reader is done: a clean close makes the next
-    /// start quick.
+    /// start quick. A commit that is under way is waited for; later calls find it closed.
     pub(super) fn close(&self) {
+        let turn = self.turn();
+        let recovery = self.recovery.lock();
         self.engine.store(None);
+        drop((recovery, turn));
     }
 }
 
@@ -295,4 +302,22 @@ fn verify(engine: &mut Engine) -> Result<(), DiskError> {
         Err(failure) => return Err(verdict(&engine.faults, "checking gaggle.redb", failure)),
     }
     Ok(())
+}
+
+/// Opens a file as a start would, without writing to it, and checks every page.
+pub(super) fn try_open(file: Arc<dyn StorageBackend>) -> Result<(), DiskError> {
+    let faults = Arc::new(Faults::default());
+    let watched = Watched {
+        inner: Arc::new(Frozen::over(file)),
+        faults: faults.clone(),
+    };
+    let tried = guarded(|| {
+        let mut db = Database::builder().create_with_backend(watched)?;
+        Ok(db.check_integrity()?)
+    });
+    match tried {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(DiskError::corrupt("the engine had to repair it")),
+        Err(failure) => Err(verdict(&faults, "opening gaggle.redb", failure)),
+    }
 }

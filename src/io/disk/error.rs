@@ -22,7 +22,7 @@ pub enum DiskError {
     Fenced(Arc<str>),
     /// The disk failed just now; writes are fenced from here on. Whether the batch that met the
     /// error is on the disk is unknown until the restart.
-    #[error("{what}: {source}")]
+    #[error("{FILE}: {what}: {source}")]
     Io {
         /// What was being done.
         what: String,
@@ -72,9 +72,10 @@ impl DiskError {
     pub(super) fn corrupt(what: impl std::fmt::Display) -> Self {
         Self::Corrupt {
             what: format!("{FILE} ({what})"),
-            hint: "Move the data directory aside and start again: an empty member takes \
-                   everything from its peers. If there is no peer, put back a backup, or keep \
-                   only store.json of the old directory, which is then imported."
+            hint: "`gaggle verify` tells what is damaged. `gaggle serve --repair` sets the file \
+                   aside, keeps every row that is sound and takes the rest from the other members \
+                   under a new member id. If there is no other member, put back a backup, or keep \
+                   only store.json of this directory, which is then imported."
                 .to_owned(),
         }
     }

@@ -5,13 +5,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use redb::StorageBackend;
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, statvfs};
 use rustix::io::Errno;
 
 use super::dir::{DirError, refusal, sync_dir};
@@ -27,6 +28,8 @@ const RESERVE: u64 = 4 << 20;
 pub(super) struct FileMedium {
     dir: DataDir,
     mark: Mutex<Option<File>>,
+    /// Whether a new database is made beside one that is there.
+    is_making: bool,
 }
 
 impl FileMedium {
@@ -35,6 +38,16 @@ impl FileMedium {
         Self {
             dir,
             mark: Mutex::default(),
+            is_making: false,
+        }
+    }
+
+    /// The files of this directory, where a new database is to take the place of what is there.
+    /// The mark is left to who installs it.
+    pub(super) fn making(dir: DataDir) -> Self {
+        Self {
+            is_making: true,
+            ..Self::of(dir)
         }
     }
 
@@ -58,6 +71,10 @@ impl Medium for FileMedium {
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600);
         match std::fs::metadata(&path) {
+            _ if self.is_making => {
+                path = self.new_database();
+                options.create(true).truncate(true);
+            }
             Ok(found) if found.len() == 0 => return Err(DiskError::corrupt("it is empty")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 path = self.new_database();
@@ -67,6 +84,10 @@ impl Medium for FileMedium {
         }
         let file = options.open(&path).map_err(|error| refusal(&path, error))?;
         Ok(Arc::new(Bytes(file)))
+    }
+
+    fn look(&self) -> io::Result<Arc<dyn StorageBackend>> {
+        Ok(Arc::new(Straight::open(&self.dir.database())?))
     }
 
     fn install(&self) -> Result<(), DirError> {
@@ -81,6 +102,9 @@ impl Medium for FileMedium {
     }
 
     fn set_mark(&self, mark: &[u8; MARK_BYTES]) -> io::Result<()> {
+        if self.is_making {
+            return Ok(());
+        }
         let mut file = self.mark.lock();
         if file.is_none() {
             let mut options = OpenOptions::new();
@@ -151,5 +175,42 @@ impl StorageBackend for Bytes {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.write_all_at(data, offset)
+    }
+}
+
+/// A file for reading only. The system's cache is asked to let go of what is read, so that it comes
+/// from the disk.
+#[derive(Debug)]
+pub(super) struct Straight(File);
+
+impl Straight {
+    /// Opens the file at this path.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        File::open(path).map(Self)
+    }
+}
+
+impl StorageBackend for Straight {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        // A file system that cannot do it reads from its cache.
+        let length = NonZeroU64::new(out.len() as u64);
+        let _ = fadvise(&self.0, offset, length, Advice::DontNeed);
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 }

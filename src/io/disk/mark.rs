@@ -1,5 +1,5 @@
-//! The mark: how many batches this directory has acknowledged, written beside the database after
-//! each of them, never synced.
+//! The mark: how many commits this directory has acknowledged, batches of the store and commits of
+//! the strong log, written beside the database after each of them, never synced.
 //!
 //! The database finds its last whole commit by itself, so if the newest one was damaged later it
 //! would quietly go back to the one before; and a file that is missing, old or another member's
@@ -10,7 +10,7 @@ use super::DiskError;
 use crate::model::MemberId;
 
 /// The length of a mark, in bytes.
-pub(super) const MARK_BYTES: usize = 24;
+pub const MARK_BYTES: usize = 24;
 
 /// What a data directory acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

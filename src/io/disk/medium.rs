@@ -11,11 +11,14 @@ use redb::StorageBackend;
 use super::mark::MARK_BYTES;
 use super::{DirError, DiskError};
 
-/// A place for the bytes of one database.
-pub(super) trait Medium: Debug + Send + Sync + 'static {
+/// A place for the bytes of one database. The daemon's is a data directory; the simulator brings
+/// its own.
+pub trait Medium: Debug + Send + Sync + 'static {
     /// Opens the bytes; called again after an error, for the engine trusts nothing then. A new
     /// database is built where nobody looks for it until it is whole.
     fn open(&self) -> Result<Arc<dyn StorageBackend>, DiskError>;
+    /// The bytes of the database for reading only, past every cache where that can be had.
+    fn look(&self) -> io::Result<Arc<dyn StorageBackend>>;
     /// Puts a new database, now whole and synced, in its place.
     fn install(&self) -> Result<(), DirError>;
     /// The mark as it was left; none if there is none.

@@ -2,7 +2,9 @@
 //!
 //! A write is acknowledged after [`Batch::commit`] has returned: then it has reached the disk. One
 //! thread writes (it owns the [`Disk`]); readers of older versions hold a [`DiskReader`] each and
-//! never wait for it.
+//! never wait for it. The log of the strong side is kept in the same database and written by
+//! another thread ([`Disk::log_disk`]): the two take turns, and an error of the disk is one for
+//! both.
 //!
 //! What can go wrong, and what then holds:
 //!
@@ -17,29 +19,45 @@
 //!
 //! The bytes are drawn in `docs/FORMATS.md`.
 
+mod aside;
+mod audit;
 mod batch;
 mod dir;
 mod engine;
 mod error;
+mod fault;
 mod file;
 mod frozen;
+mod kept;
 mod load;
+mod log_audit;
 mod mark;
 mod medium;
+mod pages;
 mod reader;
+mod repair;
 mod rows;
 mod state;
+mod strong;
 mod tables;
+mod turn;
+mod verify;
 mod writer;
 
+pub use audit::{Cursor, FoundEntry, Names, Portion};
 pub use batch::Batch;
 pub(crate) use dir::sync_dir;
 pub use dir::{DataDir, DirError};
 pub use error::DiskError;
+pub use fault::Fault;
+pub use kept::Kept;
 pub use load::Loaded;
-pub use medium::Room;
-pub use reader::DiskReader;
+pub use mark::MARK_BYTES;
+pub use medium::{Medium, Room};
+pub use reader::{DiskReader, Sifted};
+pub use repair::Repaired;
 pub use state::{DiskState, Identity};
+pub use verify::{Verified, verify};
 pub use writer::{Disk, Opening};
 
 #[cfg(test)]

@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
 
+use super::audit::{self, Cursor, Portion, Tables};
 use super::engine::{Failure, Shared};
+use super::fault::Fault;
+use super::medium::Medium;
+use super::pages::Pages;
 use super::rows::{self, BadRow, ENTRIES, EntryRow, HISTORY};
+use super::state::{About, about, about_in};
 use super::{DiskError, DiskState, Room};
-use crate::model::{KeyName, NodeName, Older, Version};
+use crate::model::{KeyName, NodeName, Older, Stamp, Version};
 
 /// Reads older versions from disk, on any thread that may block. Copies share the database.
 #[derive(Clone, Debug)]
@@ -31,6 +36,17 @@ impl DiskReader {
             .read("reading older stamps", |db| older(&history(db)?, node, key))
     }
 
+    /// A portion of about `limit` bytes of what lies on the disk now, read past the engine and past
+    /// every cache. The newest commit is held while it is read, no longer.
+    ///
+    /// # Errors
+    /// When the database is closed, or the disk cannot be read. Damage is part of the portion.
+    pub fn portion(&self, from: &Cursor, limit: u64) -> Result<Portion, DiskError> {
+        self.shared.read("reading what is on the disk", |db| {
+            portion(self.shared.medium.as_ref(), db, from, limit)
+        })
+    }
+
     /// Whether the disk takes writes.
     pub fn state(&self) -> DiskState {
         self.shared.state()
@@ -44,6 +60,29 @@ impl DiskReader {
 
 pub(super) fn history(db: &Database) -> Result<HistoryTable, Failure> {
     Ok(db.begin_read()?.open_table(HISTORY)?)
+}
+
+/// What is left of the older versions of a key.
+#[derive(Debug, Default)]
+pub struct Sifted {
+    /// Those that are sound, with their hashes, oldest first.
+    pub sound: Vec<(u128, Arc<Version>)>,
+    /// The stamps of those that are damaged.
+    pub bad: Vec<Stamp>,
+}
+
+pub(super) fn sift(db: &Database, node: &NodeName, key: &KeyName) -> Result<Sifted, Failure> {
+    let range = rows::history_range(node, key);
+    let range = range.start().as_slice()..=range.end().as_slice();
+    let mut sifted = Sifted::default();
+    for row in ReadableTable::range(&history(db)?, range)? {
+        let (row_key, value) = row?;
+        match audit::older(row_key.value(), value.value(), node, key) {
+            Ok(found) => sifted.sound.push(found),
+            Err(_) => sifted.bad.extend(audit::stamp_in(row_key.value())),
+        }
+    }
+    Ok(sifted)
 }
 
 pub(super) fn older(
@@ -82,5 +121,62 @@ fn versions(db: &Database, node: &NodeName, key: &KeyName) -> Result<Vec<Arc<Ver
         Ok(list)
     } else {
         Err(BadRow("the older versions of a key do not add up to what its entry says").into())
+    }
+}
+
+/// How often the newest commit is looked for on the disk: the writer may commit in between.
+const LOOKS: usize = 50;
+
+fn portion(
+    medium: &dyn Medium,
+    db: &Database,
+    from: &Cursor,
+    limit: u64,
+) -> Result<Portion, Failure> {
+    let mut faults = Vec::new();
+    for _ in 0..LOOKS {
+        faults.clear();
+        // Pages that this transaction can see are not used again while it lives.
+        let read = db.begin_read()?;
+        let newest = commits_in(&about(&read)?);
+        let opened = medium
+            .look()
+            .map_err(|_| BadRow("it cannot be opened"))
+            .and_then(Pages::open);
+        let mut pages = match opened {
+            Ok(pages) => pages,
+            Err(why) => {
+                faults.push(Fault::new("gaggle.redb", why.0));
+                continue;
+            }
+        };
+        for commit in pages.commits() {
+            let tables = Tables::of(&mut pages, commit, &mut faults);
+            let meta = tables.meta(&mut pages, &mut faults);
+            if about_in(&meta).is_ok_and(|about| commits_in(&about) == newest) {
+                if *from == Cursor::default() {
+                    faults.extend(tables.others(&mut pages));
+                }
+                let mut portion = tables.portion(&mut pages, from, limit);
+                drop(read);
+                portion.faults.append(&mut faults);
+                return Ok(portion);
+            }
+        }
+    }
+    faults.push(Fault::new(
+        "gaggle.redb",
+        "the newest commit is not on the disk",
+    ));
+    Ok(Portion {
+        faults,
+        ..Portion::default()
+    })
+}
+
+fn commits_in(about: &About) -> Option<u64> {
+    match about {
+        About::Known { state, .. } => Some(state.commits),
+        About::Newer(_) => None,
     }
 }

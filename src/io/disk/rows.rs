@@ -7,14 +7,16 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use redb::TableDefinition;
+use redb::{TableDefinition, TableHandle};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::model::{KeyName, NodeName, NodeRegister, Older, STAMP_BYTES, Stamp, Version};
+use crate::model::{
+    Change, HybridTime, KeyName, MemberId, NodeName, NodeRegister, Older, Replaces, STAMP_BYTES,
+    Stamp, Standing, Version,
+};
 
-/// A table of bytes to bytes. Names that later issues use: `members`, `raft-log`, `raft-state`,
-/// `queues`, `users`.
+/// A table of bytes to bytes. Names that later issues use: `queues`, `users`.
 pub(super) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 /// node NUL key → the current version, with the number of older ones and the sum of all hashes.
@@ -23,6 +25,14 @@ pub(super) const ENTRIES: Table = TableDefinition::new("entries");
 pub(super) const HISTORY: Table = TableDefinition::new("history");
 /// node → its register.
 pub(super) const NODES: Table = TableDefinition::new("nodes");
+/// member → its standing, and up to where its writes are included.
+pub(super) const MEMBERS: Table = TableDefinition::new("members");
+/// stamp, slot → a change that is held aside.
+pub(super) const HELD: Table = TableDefinition::new("held");
+/// index (8 bytes, big endian) → an entry of the strong side's log.
+pub(super) const RAFT_LOG: Table = TableDefinition::new("raft-log");
+/// number, piece (8 and 4 bytes, big endian) → a piece of a snapshot of the strong side.
+pub(super) const RAFT_SNAPSHOTS: Table = TableDefinition::new("raft-snapshots");
 /// name → a fact about the member or the database itself.
 pub(super) const META: Table = TableDefinition::new("meta");
 
@@ -69,10 +79,9 @@ pub(super) fn split_entry_key(key: &[u8]) -> Result<(&str, &str), BadRow> {
         .ok_or(BadRow("an entry without a key"))
 }
 
-fn check(table: Table, key: &[u8], payload: &[u8]) -> [u8; 8] {
-    use redb::TableHandle;
+fn check(table: &str, key: &[u8], payload: &[u8]) -> [u8; 8] {
     let mut hasher = blake3::Hasher::new();
-    for part in [table.name().as_bytes(), key] {
+    for part in [table.as_bytes(), key] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
@@ -98,12 +107,17 @@ pub(super) fn encode(
     }
     *out = postcard::to_extend(rest, std::mem::take(out))
         .expect("a vector takes every byte and no type of ours refuses to be written");
-    let sum = check(table, key, &out[HEAD..]);
+    let sum = check(table.name(), key, &out[HEAD..]);
     out[1..HEAD].copy_from_slice(&sum);
 }
 
 /// Checks a value and gives its payload.
 pub(super) fn payload<'a>(table: Table, key: &[u8], value: &'a [u8]) -> Result<&'a [u8], BadRow> {
+    check_row(table.name(), key, value)
+}
+
+/// Checks a value in the table of this name, whichever it is, and gives its payload.
+pub(super) fn check_row<'a>(table: &str, key: &[u8], value: &'a [u8]) -> Result<&'a [u8], BadRow> {
     let (head, payload) = value
         .split_at_checked(HEAD)
         .ok_or(BadRow("a row cut short"))?;
@@ -124,31 +138,43 @@ pub(super) fn decode<T: DeserializeOwned>(
 }
 
 fn from_postcard<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadRow> {
-    postcard::from_bytes(bytes).map_err(|_| BadRow("a row that does not read as what it should be"))
+    postcard::from_bytes(bytes).map_err(|_| MALFORMED)
 }
+
+const MALFORMED: BadRow = BadRow("a row that does not read as what it should be");
 
 /// What the row of an entry holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EntryRow {
     pub(super) older: u16,
+    pub(super) losers: u16,
     pub(super) sum: u128,
-    pub(super) head: Version,
+    pub(super) head: Arc<Version>,
 }
 
 impl EntryRow {
-    pub(super) fn encode(key: &[u8], older: u16, sum: u128, head: &Version, out: &mut Vec<u8>) {
-        let fixed: [&[u8]; 2] = [&older.to_le_bytes(), &sum.to_le_bytes()];
-        encode(ENTRIES, key, &fixed, head, out);
+    pub(super) fn encode(&self, key: &[u8], out: &mut Vec<u8>) {
+        let fixed: [&[u8]; 2] = [&self.older.to_le_bytes(), &self.sum.to_le_bytes()];
+        match self.losers {
+            0 => encode(ENTRIES, key, &fixed, &self.head, out),
+            losers => encode(ENTRIES, key, &fixed, &(&self.head, losers), out),
+        }
     }
 
     pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<Self, BadRow> {
         let payload = payload(ENTRIES, key, value)?;
         let (older, rest) = take::<2>(payload)?;
         let (sum, rest) = take::<16>(rest)?;
+        let (head, rest) = postcard::take_from_bytes(rest).map_err(|_| MALFORMED)?;
         Ok(Self {
             older: u16::from_le_bytes(older),
             sum: u128::from_le_bytes(sum),
-            head: from_postcard(rest)?,
+            head,
+            losers: if rest.is_empty() {
+                0
+            } else {
+                from_postcard(rest)?
+            },
         })
     }
 }
@@ -174,12 +200,18 @@ pub(super) fn decode_older(key: &[u8], value: &[u8]) -> Result<(u128, Arc<Versio
     Ok((u128::from_le_bytes(hash), Arc::new(version)))
 }
 
-/// The stamp and hash of an older version, without reading the version itself.
+/// What must be known of an older version, without reading what it holds.
 pub(super) fn older(key: &[u8], value: &[u8]) -> Result<Older, BadRow> {
-    let (hash, _) = take::<16>(payload(HISTORY, key, value)?)?;
+    let (hash, rest) = take::<16>(payload(HISTORY, key, value)?)?;
+    let ((stamp, replaces), _) =
+        postcard::take_from_bytes::<(Stamp, Replaces)>(rest).map_err(|_| MALFORMED)?;
+    if stamp != stamp_of(key)? {
+        return Err(BadRow("an older version under another stamp"));
+    }
     Ok(Older {
-        stamp: stamp_of(key)?,
+        stamp,
         hash: u128::from_le_bytes(hash),
+        replaces,
     })
 }
 
@@ -193,6 +225,31 @@ fn stamp_of(key: &[u8]) -> Result<Stamp, BadRow> {
 /// A node's register.
 pub(super) fn encode_node(key: &[u8], register: &NodeRegister, out: &mut Vec<u8>) {
     encode(NODES, key, &[], register, out);
+}
+
+/// The row of a member.
+pub(super) type MemberRow = (Option<Arc<Standing>>, HybridTime);
+
+/// The key of a member.
+pub(super) fn member_key(member: MemberId) -> [u8; 8] {
+    member.as_u64().to_be_bytes()
+}
+
+/// The member under a key.
+pub(super) fn member_of(key: &[u8]) -> Result<MemberId, BadRow> {
+    let bytes = key
+        .try_into()
+        .map_err(|_| BadRow("a member without an id"))?;
+    Ok(MemberId::from_u64(u64::from_be_bytes(bytes)))
+}
+
+/// The key of a change that is held aside.
+pub(super) fn held_key(change: &Change, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&change.stamp().map_or([0; STAMP_BYTES], Stamp::to_bytes));
+    let slot = change.slot();
+    *out = postcard::to_extend(&slot, std::mem::take(out))
+        .expect("a vector takes every byte and no type of ours refuses to be written");
 }
 
 fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), BadRow> {
@@ -212,21 +269,23 @@ mod tests {
     proptest! {
         #[test]
         fn rows_read_back_what_was_written(
-            head in version(), older in any::<u16>(), sum in any::<u128>(), register in register()
+            head in version(), older in any::<u16>(), losers in 0u16..3, sum in any::<u128>(),
+            register in register()
         ) {
             let (node, key) = names();
             let (mut at, mut value) = (Vec::new(), Vec::new());
             entry_key(&node, &key, &mut at);
             prop_assert_eq!(split_entry_key(&at), Ok((node.as_str(), key.as_str())));
-            EntryRow::encode(&at, older, sum, &head, &mut value);
+            let row = EntryRow { older, losers, sum, head: Arc::new(head.clone()) };
+            row.encode(&at, &mut value);
             prop_assert_eq!(entry_sum(&value), Ok(sum));
-            let row = EntryRow { older, sum, head: head.clone() };
             prop_assert_eq!(EntryRow::decode(&at, &value), Ok(row));
             history_key(&node, &key, head.stamp, &mut at);
             prop_assert!(history_range(&node, &key).contains(&at));
             encode_older(&at, sum, &head, &mut value);
             let stamp = head.stamp;
-            prop_assert_eq!(super::older(&at, &value), Ok(Older { stamp, hash: sum }));
+            let replaces = head.replaces.clone();
+            prop_assert_eq!(super::older(&at, &value), Ok(Older { stamp, hash: sum, replaces }));
             prop_assert_eq!(decode_older(&at, &value), Ok((sum, Arc::new(head))));
             encode_node(node.as_str().as_bytes(), &register, &mut value);
             prop_assert_eq!(decode(NODES, node.as_str().as_bytes(), &value), Ok(register));
@@ -237,7 +296,8 @@ mod tests {
             head in version(), at in any::<usize>()
         ) {
             let mut value = Vec::new();
-            EntryRow::encode(b"web\0colour", 0, 1, &head, &mut value);
+            let row = EntryRow { older: 0, losers: 0, sum: 1, head: Arc::new(head) };
+            row.encode(b"web\0colour", &mut value);
             prop_assert!(EntryRow::decode(b"web\0color", &value).is_err());
             prop_assert!(payload(HISTORY, b"web\0colour", &value).is_err());
             let place = at % value.len();

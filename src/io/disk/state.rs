@@ -1,4 +1,4 @@
-//! What the database says about itself and its member: three rows of the table `meta`.
+//! What the database says about itself and its member: rows of the table `meta`.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase};
 use serde::{Deserialize, Serialize};
 
 use super::engine::Failure;
-use super::rows::{self, BadRow, ENTRIES, HISTORY, META, NODES};
+use super::rows::{self, BadRow, ENTRIES, HELD, HISTORY, MEMBERS, META, NODES};
 use crate::model::{ClusterId, HybridTime, MemberId};
 
 /// The format of the database as a whole. A greater one is refused.
@@ -15,6 +15,10 @@ pub(super) const FORMAT: u16 = 1;
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 pub(super) const IDENTITY_KEY: &[u8] = b"identity";
 pub(super) const STATE_KEY: &[u8] = b"state";
+pub(super) const HORIZON_KEY: &[u8] = b"horizon";
+/// What is kept for the strong side ([`crate::strong::engine::Kept`]); made with its first commit.
+pub(super) const LOG_KEY: &[u8] = b"log";
+pub(super) const GAP_KEY: &[u8] = b"gap";
 
 /// Who the data directory belongs to; written once, when it is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +44,7 @@ pub enum DiskState {
 /// add up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
-    /// Batches committed since the database was made.
+    /// Commits since the database was made: batches of the store, and of the strong log.
     pub(super) commits: u64,
     /// Starts of the daemon.
     pub(super) boots: u64,
@@ -54,7 +58,8 @@ pub(super) struct State {
     pub(super) entries: u64,
     /// Rows in `nodes`.
     pub(super) nodes: u64,
-    /// The wrapping sum over all entries' sums and all registers' hashes: the digest's root.
+    /// The wrapping sum over all entries' sums and the hashes of all registers and standings: the
+    /// digest's root.
     pub(super) root: u128,
 }
 
@@ -112,16 +117,29 @@ pub(super) enum About {
 /// Reads what a database says about itself.
 pub(super) fn about(read: &ReadTransaction) -> Result<About, Failure> {
     let meta = read.open_table(META)?;
-    let format = meta.get(FORMAT_KEY)?.ok_or(BadRow("no format number"))?;
-    let format = format_of(format.value())?;
+    let mut found = Vec::new();
+    for key in [FORMAT_KEY, IDENTITY_KEY, STATE_KEY] {
+        let value = meta.get(key)?;
+        found.extend(value.map(|value| (key.to_vec(), value.value().to_vec())));
+    }
+    Ok(about_in(&found)?)
+}
+
+/// What the rows of `meta` say.
+pub(super) fn about_in(meta: &[(Vec<u8>, Vec<u8>)]) -> Result<About, BadRow> {
+    let value = |key: &[u8]| {
+        let row = meta.iter().find(|(at, _)| at == key);
+        row.map(|(_, value)| value.as_slice())
+    };
+    let format = format_of(value(FORMAT_KEY).ok_or(BadRow("no format number"))?)?;
     if format > FORMAT {
         return Ok(About::Newer(format));
     }
-    let identity = meta.get(IDENTITY_KEY)?.ok_or(BadRow("no identity"))?;
-    let state = meta.get(STATE_KEY)?.ok_or(BadRow("no state"))?;
+    let identity = value(IDENTITY_KEY).ok_or(BadRow("no identity"))?;
+    let state = value(STATE_KEY).ok_or(BadRow("no state"))?;
     Ok(About::Known {
-        identity: rows::decode(META, IDENTITY_KEY, identity.value())?,
-        state: rows::decode(META, STATE_KEY, state.value())?,
+        identity: rows::decode(META, IDENTITY_KEY, identity)?,
+        state: rows::decode(META, STATE_KEY, state)?,
     })
 }
 
@@ -139,7 +157,7 @@ pub(super) fn create_if_new(db: &Database, identity: &Identity) -> Result<bool, 
         meta.insert(IDENTITY_KEY, value.as_slice())?;
         encode(STATE_KEY, &State::default(), &mut value);
         meta.insert(STATE_KEY, value.as_slice())?;
-        for table in [ENTRIES, HISTORY, NODES] {
+        for table in [ENTRIES, HISTORY, NODES, MEMBERS, HELD] {
             txn.open_table(table)?;
         }
     }

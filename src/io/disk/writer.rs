@@ -7,23 +7,20 @@ use redb::ReadableDatabase;
 use super::engine::Shared;
 use super::file::FileMedium;
 use super::mark::Mark;
-use super::medium::{Medium, is_full};
+use super::medium::Medium;
 use super::state::{self, About, State, about};
+use super::strong::StrongLog;
 use super::tables::{self, Scratch};
+use super::turn::Reserve;
 use super::{Batch, DataDir, DiskError, DiskReader, DiskState, Identity, Loaded, Room, load};
+use crate::model::planted::{self, Bug};
 use crate::model::{ClusterId, HybridTime, MemberId, Row, WallTime};
-
-/// With less than this free, a full disk counts as full still, in bytes.
-const FLOOR: u64 = 1 << 20;
-/// What a batch takes besides its rows, in bytes.
-const SPARE: u64 = 128 << 10;
+use crate::strong::engine::LogDisk;
 
 /// The database of a data directory, opened for writing. One thread owns it.
 #[derive(Debug)]
 pub struct Disk {
     pub(super) shared: Arc<Shared>,
-    member: MemberId,
-    state: State,
     scratch: Scratch,
 }
 
@@ -52,8 +49,26 @@ impl Disk {
         Self::open_on(medium, opening).map_err(|error| error.with_path(&dir.database()))
     }
 
-    /// Opens the database on any medium.
-    pub(super) fn open_on(
+    /// Makes a new database on a medium that has none, and does not install it.
+    pub(super) fn make_on(medium: Arc<dyn Medium>, opening: &Opening) -> Result<Self, DiskError> {
+        let shared = Arc::new(Shared::open(medium, opening.cache)?);
+        let fresh = Identity {
+            member: opening.member,
+            cluster: opening.cluster.clone(),
+        };
+        shared.write("making the database", |db| state::create_if_new(db, &fresh))?;
+        shared.turns.begin(opening.member, State::default());
+        Ok(Self {
+            shared,
+            scratch: Scratch::default(),
+        })
+    }
+
+    /// Opens the database on any medium, as [`Disk::open`] does on a directory.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    pub fn open_on(
         medium: Arc<dyn Medium>,
         opening: &Opening,
     ) -> Result<(Self, Loaded), DiskError> {
@@ -62,7 +77,9 @@ impl Disk {
             member: opening.member,
             cluster: opening.cluster.clone(),
         };
-        let created = shared.write("making the database", |db| state::create_if_new(db, &fresh))?;
+        let created = shared.write("opening the database", |db| {
+            state::create_if_new(db, &fresh)
+        })?;
         let mark = shared
             .medium
             .mark()
@@ -77,22 +94,28 @@ impl Disk {
         if let Some(mark) = mark {
             mark.check(identity.member, state.commits)?;
         }
-        let store = shared.read("reading the store", |db| {
-            load::store(&db.begin_read()?, &state)
+        let (mut store, gap) = shared.read("reading the store", |db| {
+            let read = db.begin_read()?;
+            Ok((load::store(&read, &state)?, load::gap(&read)?))
         })?;
+        store.set_vector(identity.member, gap.map_or(state.time, |gap| gap.from));
         let state = state.booted(opening.now.millis());
+        shared.turns.begin(identity.member, state);
+        shared.hold_reserve();
         let mut disk = Self {
             shared,
-            member: identity.member,
-            state,
             scratch: Scratch::default(),
         };
-        disk.hold_reserve();
         disk.boot()?;
         let loaded = Loaded {
             store,
-            clock: (state.time, state.sequence),
+            clock: if planted::is(Bug::ClockForgotten) {
+                (HybridTime::default(), 0)
+            } else {
+                (state.time, state.sequence)
+            },
             identity,
+            gap,
             generation: state.generation,
             boots: state.boots,
             created: state.sequence == 0 && state.entries == 0 && state.nodes == 0,
@@ -103,7 +126,7 @@ impl Disk {
     /// Writes the new generation down. A full disk must not keep a member from starting: the
     /// generation then goes with the first batch that finds room.
     fn boot(&mut self) -> Result<(), DiskError> {
-        match self.commit(&[], None, true) {
+        match self.commit(&[], None, None, Reserve::MayBeUsed) {
             Err(DiskError::Full) => {
                 tracing::warn!("the disk is full: starting without taking writes");
                 Ok(())
@@ -117,12 +140,8 @@ impl Disk {
     /// # Errors
     /// [`DiskError::Full`] while no space is back, [`DiskError::Fenced`] after the disk failed.
     pub fn begin(&mut self) -> Result<Batch<'_>, DiskError> {
-        match self.shared.state() {
-            DiskState::Ok => {}
-            DiskState::Fenced(why) => return Err(DiskError::Fenced(why)),
-            DiskState::Full => self.look_for_room()?,
-        }
-        Ok(Batch::new(self, false))
+        self.shared.turn().ready()?;
+        Ok(Batch::new(self, Reserve::IsLeftAlone))
     }
 
     /// Begins a batch that holds only deletes: on a full disk it may use the reserve.
@@ -132,7 +151,7 @@ impl Disk {
     pub fn begin_reserved(&mut self) -> Result<Batch<'_>, DiskError> {
         match self.shared.state() {
             DiskState::Fenced(why) => Err(DiskError::Fenced(why)),
-            DiskState::Ok | DiskState::Full => Ok(Batch::new(self, true)),
+            DiskState::Ok | DiskState::Full => Ok(Batch::new(self, Reserve::MayBeUsed)),
         }
     }
 
@@ -141,6 +160,12 @@ impl Disk {
         DiskReader {
             shared: self.shared.clone(),
         }
+    }
+
+    /// The log of the strong side in the same database; it works beside the writer, on any thread
+    /// that may block. An error of the disk fences both. After [`Disk::close`] every call fails.
+    pub fn log_disk(&self) -> Arc<dyn LogDisk> {
+        Arc::new(StrongLog::new(self.shared.clone()))
     }
 
     /// Whether the disk takes writes.
@@ -158,72 +183,21 @@ impl Disk {
         self.shared.close();
     }
 
-    /// Whether space is back: the reserve is whole and a little more is free.
-    fn look_for_room(&mut self) -> Result<(), DiskError> {
-        let medium = &self.shared.medium;
-        if medium.hold_reserve().is_err() || medium.room().is_some_and(|room| room.free < FLOOR) {
-            return Err(DiskError::Full);
-        }
-        self.shared.live_engine()?;
-        self.shared.set_full(false);
-        tracing::info!("space is back on the disk: taking writes again");
-        Ok(())
-    }
-
-    fn hold_reserve(&self) {
-        match self.shared.medium.hold_reserve() {
-            Ok(()) => {}
-            Err(error) if is_full(&error) => self.shared.set_full(true),
-            Err(error) => tracing::warn!(%error, "no reserve for deletes on a full disk"),
-        }
-    }
-
     pub(super) fn commit(
         &mut self,
         rows: &[Row],
         clock: Option<(HybridTime, u64)>,
-        may_use_reserve: bool,
+        root: Option<u128>,
+        reserve: Reserve,
     ) -> Result<(), DiskError> {
-        self.check_room(rows, may_use_reserve)?;
-        let mut state = self.state;
-        state.commits += 1;
-        if let Some((time, sequence)) = clock {
-            (state.time, state.sequence) = (time, sequence);
-        }
+        let cost = rows.iter().map(tables::cost).sum();
         let scratch = &mut self.scratch;
-        self.shared.write("writing to gaggle.redb", |db| {
-            tables::apply(db, rows, &mut state, scratch)
-        })?;
-        self.state = state;
-        self.leave_mark();
-        Ok(())
-    }
-
-    /// The batch is durable without it, so an error here is told and nothing else.
-    fn leave_mark(&self) {
-        let mark = Mark {
-            member: self.member,
-            commits: self.state.commits,
-        };
-        if let Err(error) = self.shared.medium.set_mark(&mark.to_bytes()) {
-            tracing::debug!(%error, "the mark beside the database was not written");
-        }
-    }
-
-    /// Refuses a batch that might not fit, before the engine has touched anything: an engine that
-    /// meets the end of the disk must be opened anew, which takes time.
-    fn check_room(&self, rows: &[Row], may_use_reserve: bool) -> Result<(), DiskError> {
-        let need = SPARE + rows.iter().map(tables::cost).sum::<u64>();
-        let medium = &self.shared.medium;
-        let fits = || medium.room().is_none_or(|room| room.free >= need);
-        if fits() {
-            return Ok(());
-        }
-        self.shared.set_full(true);
-        if may_use_reserve && medium.release_reserve().is_ok() && fits() {
-            return Ok(());
-        }
-        Err(DiskError::Full)
+        self.shared.turn().commit(cost, reserve, |db, state| {
+            if let Some((time, sequence)) = clock {
+                (state.time, state.sequence) = (time, sequence);
+            }
+            tables::apply(db, rows, root, state, scratch)
+        })
     }
 }
 

@@ -79,6 +79,7 @@ fn advice(why: &TlsRefusal) -> &'static str {
         | TlsRefusal::NotYetValid { .. }
         | TlsRefusal::OursExpired
         | TlsRefusal::OursUnknown
+        | TlsRefusal::OursOther
         | TlsRefusal::OursMissing
         | TlsRefusal::NotTls
         | TlsRefusal::Other(_) => "",

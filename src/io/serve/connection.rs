@@ -67,14 +67,7 @@ pub(super) async fn run(shared: Arc<Shared>, stream: TcpStream, remote: SocketAd
         Ok(Err(NoHandshake::Full)) => ServeCounters::count(&counters.refused_by_limit),
         Ok(Err(NoHandshake::Failed(audience, why))) => {
             ServeCounters::count(&counters.handshake_failures);
-            let why = TlsRefusal::find(&why).map_or_else(|| why.to_string(), |why| why.to_string());
-            // A peer with another secret is an operator's mistake, to be seen; but whoever knocks
-            // must not be able to fill the log.
-            if audience == Audience::Peer && shared.complaints.may_speak(clock::mono()) {
-                tracing::warn!(%remote, why, "a peer was refused at the handshake");
-            } else {
-                tracing::debug!(%remote, ?audience, why, "handshake refused");
-            }
+            complain(&shared, remote, audience, &why);
         }
         Err(_too_late) => {
             ServeCounters::count(&counters.handshake_failures);
@@ -82,6 +75,30 @@ pub(super) async fn run(shared: Arc<Shared>, stream: TcpStream, remote: SocketAd
         }
     }
     drop(slot);
+}
+
+/// A peer with another secret is an operator's mistake, to be seen; but once, for it goes on
+/// trying, and whoever knocks must not be able to fill the log.
+fn complain(shared: &Shared, remote: SocketAddr, audience: Audience, why: &io::Error) {
+    let refusal = TlsRefusal::find(why);
+    let told = refusal
+        .as_ref()
+        .map_or_else(|| why.to_string(), ToString::to_string);
+    let speaks = audience == Audience::Peer
+        && shared
+            .complaints
+            .may_speak(clock::mono(), remote.ip(), &told);
+    match refusal {
+        _ if !speaks => tracing::debug!(%remote, ?audience, why = told, "handshake refused"),
+        // It comes to an end by itself, or when the old id is forgotten.
+        Some(TlsRefusal::OursOther) => {
+            tracing::info!(%remote, why = told, "a peer did not find whom it looked for");
+        }
+        _ => tracing::warn!(
+            %remote, why = told,
+            "a peer was refused at the handshake; said once an hour for this address and reason"
+        ),
+    }
 }
 
 /// Answers without delay; notices a host that vanished.

@@ -1,8 +1,9 @@
 //! What somebody changed in `store.json`, as writes to be made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Document;
+use super::record::{self, Record};
 use crate::model::{HybridTime, KeyName, Node, NodeName, Stamp, Store, Value, Version, WallTime};
 
 /// One write that an edited file asks for.
@@ -38,24 +39,46 @@ pub struct Import {
     /// Keys and nodes that differ but were written after the file was, so that whoever edited it
     /// cannot have seen them: they stay as they are.
     pub kept: usize,
+    /// Strong nodes that differ from what was written. They are written with a majority only, so
+    /// they stay as they are.
+    pub strong: Vec<NodeName>,
 }
 
-/// Compares a file with the store as readers see it at `now`. A value with the same octets is no
-/// edit, whatever its type. Nothing newer than `seen` was in the copy that somebody edited.
-pub(super) fn edits(document: &Document, seen: HybridTime, store: &Store, now: WallTime) -> Import {
+/// Compares a file with the store as readers see it at `now`, and with what is known of the texts
+/// that we wrote, one of which it was. A value with the same octets is no edit, whatever its type.
+pub(super) fn edits(
+    document: &Document,
+    records: &[Record],
+    store: &Store,
+    now: WallTime,
+) -> Import {
+    let strong: BTreeSet<&NodeName> = records.iter().flat_map(|it| it.strong.keys()).collect();
+    let is_changed = |name: &&NodeName| {
+        let sum = document.get(*name).map(|keys| record::sum(keys.iter()));
+        !records
+            .iter()
+            .any(|record| record.strong.get(*name).copied() == sum)
+    };
+    // Nothing newer was in the copy that somebody edited. With two records nobody knows which of
+    // them became the file; without any, what the file was made from.
+    let seen = records.iter().map(|record| record.newest).min();
     let mut compare = Compare {
-        seen,
+        seen: seen.unwrap_or_default(),
         store,
         now,
-        import: Import::default(),
+        import: Import {
+            strong: strong.iter().copied().filter(is_changed).cloned().collect(),
+            ..Import::default()
+        },
     };
-    for (name, keys) in document {
+    let of_us = |name: &NodeName| !strong.contains(name);
+    for (name, keys) in document.iter().filter(|(name, _)| of_us(name)) {
         match store.node(name.as_str()) {
             Some(node) => compare.node(name, keys, node),
             None => compare.add_node(name, keys),
         }
     }
-    for (name, node) in store.nodes() {
+    for (name, node) in store.nodes().filter(|(name, _)| of_us(name)) {
         if !document.contains_key(name) {
             compare.missing_node(name, node);
         }

@@ -10,7 +10,8 @@ use super::edits::edits;
 use super::record::{self, Record};
 use super::{Import, Limits, SnapshotError, compact_date, parse, text};
 use crate::io::disk::sync_dir;
-use crate::model::{HybridTime, Store, WallTime};
+use crate::model::{HybridTime, NodeName, Store, WallTime};
+use crate::strong::{Node, Nodes};
 
 /// The readable copy in a data directory.
 #[derive(Debug)]
@@ -29,6 +30,19 @@ struct Identity {
     length: u64,
     modified: (i64, i64),
     changed: (i64, i64),
+}
+
+impl Identity {
+    /// Whether the other is the same file with nothing written since; a new name is no change.
+    fn is_content(self, other: Self) -> bool {
+        let Self {
+            inode,
+            length,
+            modified,
+            ..
+        } = self;
+        (inode, length, modified) == (other.inode, other.length, other.modified)
+    }
 }
 
 /// Why a file is set aside.
@@ -56,6 +70,19 @@ impl SnapshotFile {
         self.dir.join("store.json")
     }
 
+    /// Whether the file is as we wrote it, to the bit. No file is as good as ours, for it is
+    /// written again; nor does a file count of which nobody wrote down what it was.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn is_as_written(&self) -> io::Result<bool> {
+        match std::fs::read(self.path()) {
+            Ok(bytes) => Ok(self.records.is_empty() || self.wrote(blake3::hash(&bytes))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What somebody changed in the file since we wrote it, as writes to be made on the store that
     /// readers see at `now`. No file, or one that is as we left it, asks for nothing.
     ///
@@ -76,48 +103,56 @@ impl SnapshotFile {
         let mut import = Import::default();
         if !self.wrote(blake3::hash(&bytes)) {
             let document = parse(&bytes, limits)?;
-            import = edits(&document, self.seen(), store, now);
+            import = edits(&document, &self.records, store, now);
         }
         // If not all of it was taken over, the next copy sets the file aside.
-        self.ours = identity.filter(|_| import.kept == 0);
+        self.ours = identity.filter(|_| import.kept == 0 && import.strong.is_empty());
         Ok(import)
     }
 
-    /// Nothing newer than this was in the copy that somebody edited. With two records nobody knows
-    /// which of them became the file; without any, what the file was made from.
-    fn seen(&self) -> HybridTime {
-        let newest = self.records.iter().map(|record| record.newest).min();
-        newest.unwrap_or_default()
+    /// Whether strong nodes were in the file when it was written last.
+    pub fn has_strong_nodes(&self) -> bool {
+        self.records.iter().any(|record| !record.strong.is_empty())
     }
 
-    /// Replaces the file by a copy of what readers see of the store at `now`, durably. Gives the
-    /// path where an edit was put that somebody had made in the meantime.
+    /// Replaces the file by a copy of what readers see of both classes of nodes at `now`, durably.
+    /// Gives the path where an edit was put that somebody had made in the meantime.
     ///
     /// # Errors
     /// On any error the old file is still there, whole.
-    pub fn write(&mut self, store: &Store, now: WallTime) -> io::Result<Option<PathBuf>> {
+    pub fn write(
+        &mut self,
+        store: &Store,
+        strong: &Nodes,
+        now: WallTime,
+    ) -> io::Result<Option<PathBuf>> {
         let new = self.dir.join("store.json.new");
-        let record = write_new(&new, store, now).inspect_err(|_| {
+        let record = write_new(&new, store, strong, now).inspect_err(|_| {
             // On a full disk its space is wanted by others.
             let _ = std::fs::remove_file(&new);
         })?;
-        let before = self.records.first().copied();
-        self.write_records([record].into_iter().chain(before).collect())?;
+        let before = self.records.first().cloned();
+        let both = [record.clone()].into_iter().chain(before);
+        self.write_records(both.collect())?;
         let aside = self.keep_edit(now)?;
+        let written = identity(&new);
         std::fs::rename(&new, self.path())?;
+        // Somebody may edit it from here on: it is ours only as it was written.
+        let ours = identity(&self.path());
+        self.ours = ours.filter(|ours| written.is_some_and(|written| written.is_content(*ours)));
         sync_dir(&self.dir)?;
-        self.ours = identity(&self.path());
         self.write_records(vec![record])?;
         Ok(aside)
     }
 
     fn write_records(&mut self, records: Vec<Record>) -> io::Result<()> {
         let new = self.dir.join("store.json.sum.new");
-        let mut file = create(&new)?;
+        let mut file = BufWriter::new(create(&new)?);
         for record in &records {
-            writeln!(file, "{record}")?;
+            write!(file, "{record}")?;
         }
-        file.sync_all()?;
+        file.flush()?;
+        file.get_ref().sync_all()?;
         std::fs::rename(&new, self.dir.join("store.json.sum"))?;
         self.records = records;
         sync_dir(&self.dir)
@@ -192,14 +227,14 @@ fn create(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn write_new(path: &Path, store: &Store, now: WallTime) -> io::Result<Record> {
+fn write_new(path: &Path, store: &Store, strong: &Nodes, now: WallTime) -> io::Result<Record> {
     let mut out = Hashing {
         file: create(path)?,
         hasher: blake3::Hasher::new(),
         length: 0,
     };
     let mut buffered = BufWriter::with_capacity(64 << 10, &mut out);
-    text::write(store, now, &mut buffered)?;
+    text::write(store, strong, now, &mut buffered)?;
     buffered.flush()?;
     drop(buffered);
     out.file.sync_all()?;
@@ -207,7 +242,13 @@ fn write_new(path: &Path, store: &Store, now: WallTime) -> io::Result<Record> {
         hash: out.hasher.finalize(),
         length: out.length,
         newest: newest(store),
+        strong: strong.iter().map(of_node).collect(),
     })
+}
+
+fn of_node((name, node): (&NodeName, &Node)) -> (NodeName, blake3::Hash) {
+    let keys = node.keys().map(|(key, item)| (key, &item.value));
+    (name.clone(), record::sum(keys))
 }
 
 /// The newest hybrid time of anything in the store, dead or alive.

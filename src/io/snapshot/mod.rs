@@ -6,7 +6,8 @@
 //!
 //! Beside it, `store.json.sum` tells what we wrote last, so that an edit is recognised. It names
 //! the new content before the file is replaced and the old one until then, so whatever moment a
-//! crash chooses, our own file is never taken for an edit.
+//! crash chooses, our own file is never taken for an edit. Strong nodes are in the file too, but an
+//! edit of one is not taken over: only the majority writes them.
 
 mod date;
 mod edits;

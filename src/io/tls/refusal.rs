@@ -56,6 +56,11 @@ pub enum TlsRefusal {
     /// The other side does not trust the authority of our certificate.
     #[error("it does not trust our certificate: are secret and cluster id the same there?")]
     OursUnknown,
+    /// The other side finds our certificate sound and wanted somebody else's.
+    #[error(
+        "it looks for another member at this address: one that had it before, under another id"
+    )]
+    OursOther,
     /// The other side wants a certificate and we showed none.
     #[error("it wants a certificate from us, as only members have")]
     OursMissing,
@@ -132,9 +137,9 @@ fn from_certificate(why: &CertificateError) -> TlsRefusal {
 fn from_alert(alert: AlertDescription) -> TlsRefusal {
     match alert {
         AlertDescription::CertificateExpired => TlsRefusal::OursExpired,
-        AlertDescription::UnknownCA
-        | AlertDescription::BadCertificate
-        | AlertDescription::DecryptError => TlsRefusal::OursUnknown,
+        AlertDescription::UnknownCA | AlertDescription::DecryptError => TlsRefusal::OursUnknown,
+        // As rustls tells a certificate that is not valid for the name.
+        AlertDescription::BadCertificate => TlsRefusal::OursOther,
         AlertDescription::CertificateRequired => TlsRefusal::OursMissing,
         other => TlsRefusal::Other(format!("it ended the handshake: {other:?}")),
     }
@@ -144,4 +149,24 @@ fn from_alert(alert: AlertDescription) -> TlsRefusal {
 pub(super) fn wall(at: UnixTime) -> WallTime {
     let since = Duration::from_secs(at.as_secs());
     WallTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_the_other_side_refused_us_is_told_as_it_told_us() {
+        let cases = [
+            (CertificateError::NotValidForName, TlsRefusal::OursOther),
+            (CertificateError::UnknownIssuer, TlsRefusal::OursUnknown),
+            (CertificateError::BadSignature, TlsRefusal::OursUnknown),
+            (CertificateError::Expired, TlsRefusal::OursExpired),
+        ];
+        for (theirs, expected) in cases {
+            // As the other side, rustls as well, tells its reason by an alert.
+            let alert = AlertDescription::from(theirs.clone());
+            assert_eq!(from_alert(alert), expected, "{theirs:?}");
+        }
+    }
 }

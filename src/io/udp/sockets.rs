@@ -156,10 +156,16 @@ impl Sockets {
                 IpAddr::V6(_) => SocketAddrV6::new(GROUP_V6, port, 0, place.index).into(),
             };
             let what = format!("multicast on {} ({})", place.name, place.address);
-            results.push((what, send(socket, group, bytes).await));
+            // A loopback has often no way to an IPv6 group, and the one of IPv4 is enough there.
+            let weight = if place.address.is_loopback() {
+                Weight::Detail
+            } else {
+                Weight::Warning
+            };
+            results.push((what, weight, send(socket, group, bytes).await));
         }
-        for (what, result) in results {
-            self.note(&what, result);
+        for (what, weight, result) in results {
+            self.noted_as(weight, &what, result);
         }
     }
 
@@ -285,8 +291,12 @@ impl Sockets {
         self.noted(what, result);
     }
 
-    /// Logs a failure when it begins and when it ends, not each time.
     fn noted<T>(&mut self, what: &str, result: io::Result<T>) -> Option<T> {
+        self.noted_as(Weight::Warning, what, result)
+    }
+
+    /// Logs a failure when it begins and when it ends, not each time.
+    fn noted_as<T>(&mut self, weight: Weight, what: &str, result: io::Result<T>) -> Option<T> {
         match result {
             Ok(value) => {
                 if self.failing.remove(what) {
@@ -299,10 +309,30 @@ impl Sockets {
                     self.failing.clear();
                 }
                 if self.failing.insert(what.to_owned()) {
-                    tracing::warn!("{what} failed: {error}; further failures are not logged");
+                    weight.log(&format!(
+                        "{what} failed: {error}; further failures are not logged"
+                    ));
                 }
                 None
             }
+        }
+    }
+}
+
+/// Who needs to hear of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weight {
+    /// The operator.
+    Warning,
+    /// Whoever looks for the reason of something else.
+    Detail,
+}
+
+impl Weight {
+    fn log(self, text: &str) {
+        match self {
+            Self::Warning => tracing::warn!("{text}"),
+            Self::Detail => tracing::debug!("{text}"),
         }
     }
 }

@@ -8,10 +8,11 @@ use foca::{Member, State};
 use rand::seq::IteratorRandom;
 
 use super::track::https_at;
-use super::{Effect, Identity, Membership, Phase, Sign};
+use super::{Effect, Generation, Identity, Membership, Phase, Sign};
 use crate::model::MemberId;
 use crate::protocol::Mono;
 use crate::protocol::beacon;
+use crate::protocol::clocks::Way;
 use crate::protocol::envelope::{Kind, Letter, Opening, Stamp};
 
 /// How soon somebody who did not answer our announce is asked again, and how often.
@@ -73,6 +74,9 @@ impl Membership {
         match self.opener.open(self.wall(now), bytes) {
             Opening::Dropped => {}
             Opening::Hint(letter) => {
+                if letter.sender != self.me.member {
+                    self.note_hint(now, letter.sent_at);
+                }
                 if let Some(identity) = beacon_of(&letter) {
                     let address = https_at(&identity, from);
                     self.hint(now, address, letter.sender, PATIENCE_ALONE);
@@ -94,10 +98,18 @@ impl Membership {
     fn letter(&mut self, now: Mono, from: SocketAddr, letter: &Letter, out: &mut Vec<Effect>) {
         let who = (letter.sender, letter.generation, letter.boot);
         self.note_source(now, from, who, letter.root);
+        self.note_clock(now, letter.sender, letter.sent_at, Way::Letter);
         let mut outputs = vec![];
         match letter.kind {
             Kind::Root => return,
-            Kind::Swim => self.swim.heard(now, &letter.payload, &mut outputs),
+            Kind::Swim => {
+                let generation = Generation::new(letter.generation);
+                let sender = (letter.sender, generation, letter.boot);
+                let payload = &letter.payload;
+                if let Some(reply) = self.swim.heard(now, sender, payload, &mut outputs) {
+                    self.send(now, from, Kind::Swim, reply, out);
+                }
+            }
             Kind::Beacon => match beacon_of(letter) {
                 Some(identity) => return self.beacon_heard(now, from, identity, out),
                 None => self.swim.refused += 1,
@@ -105,7 +117,7 @@ impl Membership {
             Kind::Goodbye => match beacon::decode(&letter.payload) {
                 Some(identity) if identity.member == letter.sender && identity.leaving => {
                     let gone = vec![Member::down(identity)];
-                    self.swim.apply(now, gone, &mut outputs);
+                    self.swim.apply(now, gone, true, &mut outputs);
                 }
                 _ => self.swim.refused += 1,
             },

@@ -1,13 +1,14 @@
 //! Membership: who is in the cluster, where, and in what state.
 //!
 //! Around SWIM (the `foca` engine in `swim`) stand our own parts: sealed datagrams, beacons, the
-//! dialer, the exchange of full state over HTTPS, the detection of a second process under our id,
+//! dialer, the exchange of state over HTTPS, the detection of a second process under our id,
 //! and the [`MemberTable`] that everybody else reads. All of it is one pure value: datagrams,
 //! answers and the time go in, datagrams, exchanges and news come out.
 //!
 //! **How two members find each other.** A beacon is only a hint: who hears it asks its sender to
 //! let it join (SWIM's announce, over UDP), and a little later, if that did not work, dials it over
-//! HTTPS. The first contact is followed by an exchange of full state, as is every tenth second.
+//! HTTPS. The first contact is followed by an exchange of state, as is every tenth second: a
+//! digest, and all that both know if that differs.
 //!
 //! **How two halves meet again.** Dead members are dialled and announced to for ever, and their
 //! beacons are heard. Either way each side learns that the other takes it for dead; it then raises
@@ -19,6 +20,7 @@
 //!
 //! Reading: SWIM (Das, Gupta, Motivala 2002); Lifeguard (arXiv 1707.00788).
 
+mod brief;
 mod datagrams;
 mod exchange;
 mod identity;
@@ -31,11 +33,14 @@ mod table;
 mod track;
 
 #[cfg(test)]
+mod idle_tests;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +51,7 @@ use self::rivals::{Rivals, Sign};
 use self::swim::{Output, Swim};
 use self::track::Record;
 use super::beacon::{self, Beacon, jittered};
+use super::clocks::Reading;
 use super::dialer::{self, Dialer};
 use super::envelope::{BootId, DatagramKey, Opener, Sealer};
 use super::{Mono, Protocol};
@@ -56,7 +62,7 @@ pub use news::{Alarm, Effect, Event};
 pub use state::{STATE_LIMIT, StateError};
 pub use table::{Counts, HeardRoot, MemberRow, MemberState, MemberTable};
 
-/// How often the full state is exchanged with one live member, give or take a fifth.
+/// How often state is exchanged with one live member, give or take a fifth.
 pub const EXCHANGE_PERIOD: Duration = Duration::from_secs(10);
 /// How soon it is exchanged again while that brings new members.
 const EXCHANGE_SOON: Duration = Duration::from_secs(1);
@@ -66,6 +72,9 @@ const REJOIN_SPACING: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(1);
 /// How long after a message the table is looked at for changes that SWIM does not tell.
 const LOOK: Duration = Duration::from_millis(100);
+/// The least time between two tables, for each row. One of 1,000 rows takes half a millisecond to
+/// make and more to be taken in, and while a large cluster forms every datagram brings news.
+const ROW_SPACING: Duration = Duration::from_millis(1);
 /// How long after the last change of our root it is told, and after the first at most.
 const ROOT_QUIET: Duration = Duration::from_millis(100);
 const ROOT_LATEST: Duration = Duration::from_secs(1);
@@ -135,8 +144,16 @@ pub struct Membership {
     rumour_at: Option<Mono>,
     rejoined: Option<Mono>,
     root: u128,
+    hinted: Option<Reading>,
+    /// Whom we asked whether it knows the same.
+    compared: BTreeSet<SocketAddr>,
     counts: Counts,
     table: Arc<MemberTable>,
+    /// What SWIM knew when the table was made, whether something else has changed since, and when
+    /// that was.
+    shown: u64,
+    stale: bool,
+    made: Mono,
     due: Due,
     phase: Phase,
 }
@@ -152,6 +169,7 @@ impl Membership {
             me: track::own_row(&me, wall, None),
             others: BTreeMap::new(),
             counts: Counts::default(),
+            hinted: None,
         };
         Ok(Self {
             sealer: Sealer::new(first, me.boot, cluster.clone(), me.member),
@@ -172,8 +190,13 @@ impl Membership {
             rumour_at: None,
             rejoined: None,
             root: 0,
+            hinted: None,
+            compared: BTreeSet::new(),
             counts: Counts::default(),
             table: Arc::new(table),
+            shown: 0,
+            stale: true,
+            made: now,
             due: Due {
                 tick: now.plus(TICK),
                 exchange: now.plus(EXCHANGE_PERIOD),
@@ -193,6 +216,11 @@ impl Membership {
     /// Tells how many datagrams were dropped before they came to us, for the counts.
     pub const fn set_overflow(&mut self, overflow: u64) {
         self.counts.overflow = overflow;
+    }
+
+    /// How many members there is news of that is still passed on by gossip.
+    pub fn news(&self) -> usize {
+        self.swim.news()
     }
 
     /// The table as last published.
@@ -242,12 +270,34 @@ impl Membership {
                 }
             }
         }
-        let look = if news { now } else { now.plus(LOOK) };
-        self.look_at(look);
+        if news {
+            self.show_at(now);
+        } else {
+            self.look_at(now.plus(LOOK));
+        }
     }
 
+    /// Something was done that may have changed what SWIM knows.
     fn look_at(&mut self, at: Mono) {
+        let rows = u32::try_from(self.table.others.len()).unwrap_or(u32::MAX);
+        let at = at.max(self.made.plus(ROW_SPACING * rows));
         self.due.look = Some(self.due.look.map_or(at, |due| due.min(at)));
+    }
+
+    /// Something has changed that the table is to show.
+    fn show_at(&mut self, at: Mono) {
+        self.stale = true;
+        self.look_at(at);
+    }
+
+    fn look_if_due(&mut self, now: Mono, out: &mut Vec<Effect>) {
+        let due = self.due.look.take_if(|at| *at <= now).is_some();
+        if !due {
+            return;
+        }
+        if self.stale || self.shown != self.swim.fingerprint() {
+            self.refresh(now, false, out);
+        }
     }
 
     fn tick(&mut self, now: Mono) {
@@ -262,6 +312,7 @@ impl Membership {
     fn new_root(&mut self, now: Mono, root: u128) {
         if root != self.root {
             self.root = root;
+            self.stale = true;
             let latest = self.due.root.map_or(now.plus(ROOT_LATEST), |(_, at)| at);
             self.due.root = Some((now.plus(ROOT_QUIET).min(latest), latest));
         }
@@ -285,9 +336,10 @@ impl Membership {
         if ticked {
             self.tick(now);
         }
-        if ticked || due(self.due.look) {
-            self.due.look = None;
-            self.refresh(now, ticked, out);
+        if ticked {
+            self.refresh(now, true, out);
+        } else {
+            self.look_if_due(now, out);
         }
     }
 
@@ -305,7 +357,7 @@ impl Membership {
         let mut dials = vec![];
         self.dialer.on_deadline(now, &mut dials);
         for dialer::Effect::Dial { address, expected } in dials {
-            self.ask(now, address, expected, out);
+            self.dial(now, address, expected, out);
         }
         for address in self.rivals.on_deadline(now) {
             self.send_beacon_to(now, address, out);
@@ -333,10 +385,7 @@ impl Protocol for Membership {
             Event::Moved { udp, https } => self.moved(now, udp, https, out),
             Event::Leave => self.leave(now, out),
         }
-        if self.due.look.is_some_and(|look| look <= now) {
-            self.due.look = None;
-            self.refresh(now, false, out);
-        }
+        self.look_if_due(now, out);
     }
 
     fn on_deadline(&mut self, now: Mono, out: &mut Vec<Effect>) {

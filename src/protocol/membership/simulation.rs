@@ -86,6 +86,10 @@ pub(super) struct World {
     pub(super) unicast: bool,
     /// Whether exchanges over HTTPS get through.
     pub(super) https: bool,
+    /// How long each datagram was that went out; one to the group counts once.
+    pub(super) datagrams: Vec<usize>,
+    /// How long each question and answer of an exchange was.
+    pub(super) exchanges: Vec<usize>,
     queue: BinaryHeap<Reverse<Item>>,
     order: u64,
     rng: StdRng,
@@ -120,6 +124,8 @@ impl World {
             multicast: true,
             unicast: true,
             https: true,
+            datagrams: vec![],
+            exchanges: vec![],
             queue: BinaryHeap::new(),
             order: 0,
             rng: StdRng::seed_from_u64(seed),
@@ -251,6 +257,7 @@ impl World {
         let from = self.nodes[place].membership.me().udp;
         let part = self.nodes[place].part;
         for effect in effects {
+            self.count(&effect);
             match effect {
                 Effect::Persist(generation) => self.nodes[place].persisted = generation,
                 Effect::Send { to, datagram } if self.unicast => {
@@ -291,6 +298,16 @@ impl World {
             self.nodes[place].running = false;
         }
         self.sleep(place);
+    }
+
+    fn count(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Send { datagram, .. } | Effect::Multicast(datagram) => {
+                self.datagrams.push(datagram.len());
+            }
+            Effect::Exchange { body, .. } => self.exchanges.push(body.len()),
+            Effect::Persist(_) | Effect::Publish(_) | Effect::Alarm(_) => {}
+        }
     }
 
     fn send(&mut self, to: Target, from: SocketAddr, part: u8, bytes: Bytes) {
@@ -376,7 +393,8 @@ impl World {
             self.perform(place, out);
             answer
         });
-        let after = if answer.is_some() {
+        let after = if let Some(answer) = &answer {
+            self.exchanges.push(answer.len());
             self.latency() * 3
         } else {
             EXCHANGE_TIMEOUT

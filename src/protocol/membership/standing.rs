@@ -43,7 +43,7 @@ impl Membership {
     pub(super) fn changed(&mut self, now: Mono) {
         let changed = beacon::Event::Changed;
         self.beacon.on_event(now, changed, &mut vec![]);
-        self.look_at(now);
+        self.show_at(now);
     }
 
     pub(super) fn moved(

@@ -1,15 +1,20 @@
-//! The full state that two members exchange over HTTPS: SWIM alone would need minutes to tell
-//! everybody about everybody from some hundred members on.
+//! The state that two members exchange over HTTPS: SWIM alone would need minutes to tell everybody
+//! about everybody from some hundred members on.
 //!
 //! ```text
-//! version (1)   postcard: cluster, sender, sent at, root, members (identity, incarnation, health,
-//!               since)
+//! version (1)   postcard: cluster, sender, sent at, root, and one of
+//!               0  members (identity, incarnation, health, since)
+//!               1  digest of the members (16 bytes)
+//!               2  same
+//!               3  differs
 //! ```
+//!
+//! Members are answered with members, a digest with *same* or *differs*.
 
 use serde::{Deserialize, Serialize};
 
 use super::Identity;
-use crate::model::WallTime;
+use crate::model::{MemberId, WallTime};
 
 /// The greatest state, in bytes; some ten thousand members.
 pub const STATE_LIMIT: usize = 1024 * 1024;
@@ -55,14 +60,49 @@ pub(super) struct Told {
     pub(super) since: WallTime,
 }
 
-/// All that a member knows of the members.
+/// What a state says of the members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Says {
+    /// All that its sender knows of them.
+    Members(Vec<Told>),
+    /// Does the receiver know the same?
+    Digest([u8; 16]),
+    /// It does.
+    Same,
+    /// It does not: send all.
+    Differs,
+}
+
+/// A member's word on itself and on the members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) cluster: String,
     pub(super) sender: Identity,
     pub(super) sent_at: WallTime,
     pub(super) root: [u8; 16],
-    pub(super) members: Vec<Told>,
+    pub(super) says: Says,
+}
+
+/// What two members must agree on to know the same: each member known to them, themselves
+/// included, with its identity and health, and its incarnation while it lives. Not since when it is
+/// gone, which each tells by its own clock, nor the incarnation of the two, `between`, as nobody
+/// knows its own.
+pub(super) fn digest<'a>(
+    members: impl Iterator<Item = (&'a Identity, u16, Health)>,
+    between: [MemberId; 2],
+) -> [u8; 16] {
+    let mut members: Vec<_> = members.collect();
+    members.sort_unstable_by_key(|(identity, ..)| identity.member);
+    let mut hasher = blake3::Hasher::new();
+    for (identity, incarnation, health) in members {
+        let told = health != Health::Down && !between.contains(&identity.member);
+        let incarnation = if told { incarnation } else { 0 };
+        let bytes = postcard::to_allocvec(&(identity, health, incarnation));
+        hasher.update(&bytes.expect("a member has nothing that cannot be encoded"));
+    }
+    let mut half = [0; 16];
+    hasher.finalize_xof().fill(&mut half);
+    half
 }
 
 impl State {
@@ -75,7 +115,10 @@ impl State {
             if bytes.len() <= STATE_LIMIT {
                 return bytes;
             }
-            self.members.truncate(self.members.len() / 2);
+            let Says::Members(members) = &mut self.says else {
+                return bytes;
+            };
+            members.truncate(members.len() / 2);
         }
     }
 

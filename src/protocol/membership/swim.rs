@@ -10,6 +10,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::Identity;
+use super::brief::{FORM, Heard, Sender, Unreadable, Wire};
 use crate::model::MemberId;
 use crate::protocol::Mono;
 use crate::protocol::envelope::PAYLOAD_LIMIT;
@@ -56,6 +58,7 @@ pub(super) enum Output {
 pub(super) struct Swim {
     foca: Foca<Identity, PostcardCodec, StdRng, NoCustomBroadcast>,
     runtime: AccumulatingRuntime<Identity>,
+    wire: Wire,
     timers: BinaryHeap<Reverse<Due>>,
     order: u64,
     size: u32,
@@ -68,6 +71,7 @@ impl Swim {
         Self {
             foca: Foca::new(me, config(2), StdRng::seed_from_u64(seed), PostcardCodec),
             runtime: AccumulatingRuntime::new(),
+            wire: Wire::default(),
             timers: BinaryHeap::new(),
             order: 0,
             size: 2,
@@ -94,22 +98,56 @@ impl Swim {
         self.foca.num_members()
     }
 
-    /// A message arrived.
-    pub(super) fn heard(&mut self, now: Mono, message: &[u8], out: &mut Vec<Output>) {
-        let result = self.foca.handle_data(message, &mut self.runtime);
-        self.after(now, &result, out);
+    /// How many members there is news of that is still passed on.
+    pub(super) fn news(&self) -> usize {
+        self.foca.updates_backlog()
     }
 
-    /// Takes in what others know.
+    /// Equal as long as nothing changes in what is known; far cheaper than to look at all of it.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let sum = |sum: u64, member: &Member<Identity>| {
+            let mut hasher = DefaultHasher::new();
+            let id = member.id();
+            (id.member, id.generation, id.boot).hash(&mut hasher);
+            (member.incarnation(), member.state() as u8).hash(&mut hasher);
+            sum.wrapping_add(hasher.finish())
+        };
+        self.foca.iter_membership_state().fold(1, sum)
+    }
+
+    /// A message arrived, in a datagram of `sender`; gives what to reply to a stranger.
+    pub(super) fn heard(
+        &mut self,
+        now: Mono,
+        sender: Sender,
+        bytes: &[u8],
+        out: &mut Vec<Output>,
+    ) -> Option<&'static [u8]> {
+        let me = self.foca.identity();
+        let known = self.find(sender.0).map(|known| known.id().clone());
+        match self.wire.restore(me, sender, known.as_ref(), bytes) {
+            Ok(Heard::Message(message)) => {
+                let result = self.foca.handle_data(&message, &mut self.runtime);
+                self.after(now, &result, out);
+            }
+            Ok(Heard::Again(to, probe)) => out.push(Output::Send(to, probe.into())),
+            Ok(Heard::Stranger(reply)) => return Some(reply),
+            Ok(Heard::NotOurs) => {}
+            Err(Unreadable) => self.refused += 1,
+        }
+        None
+    }
+
+    /// Takes in what others know; passes on by gossip what of it is new, if `gossip` says so.
     pub(super) fn apply(
         &mut self,
         now: Mono,
         members: Vec<Member<Identity>>,
+        gossip: bool,
         out: &mut Vec<Output>,
     ) {
-        let result = self
-            .foca
-            .apply_many(members.into_iter(), true, &mut self.runtime);
+        let members = members.into_iter();
+        let result = self.foca.apply_many(members, gossip, &mut self.runtime);
         self.after(now, &result, out);
     }
 
@@ -194,7 +232,8 @@ impl Swim {
             self.timers.push(Reverse(Due { at, timer, order }));
         }
         while let Some((to, message)) = self.runtime.to_send() {
-            out.push(Output::Send(to, message));
+            let message = self.wire.abridge(&message);
+            out.push(Output::Send(to, message.into()));
         }
         while let Some(told) = self.runtime.to_notify() {
             out.extend(match told {
@@ -278,7 +317,7 @@ fn config(size: u32) -> Config {
         max_transmissions: NonZeroU8::new(transmissions).unwrap_or(NonZeroU8::MIN),
         suspect_to_down_after: SUSPICION.mul_f64(growth),
         remove_down_after: None,
-        max_packet_size: some(PAYLOAD_LIMIT),
+        max_packet_size: some(PAYLOAD_LIMIT - FORM),
         notify_down_members: true,
         periodic_announce: Some(every(30_000, 1)),
         periodic_announce_to_down_members: Some(every(30_000, 2)),

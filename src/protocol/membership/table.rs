@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use super::{Generation, Label};
 use crate::model::{MemberId, WallTime};
 use crate::protocol::Mono;
+use crate::protocol::clocks::Reading;
 use crate::protocol::envelope::{BootId, Drops};
 
 /// What is known of a member's health.
@@ -78,6 +79,8 @@ pub struct MemberRow {
     pub root: Option<HeardRoot>,
     /// When it last answered over HTTPS, or asked us, if ever.
     pub exchanged: Option<Mono>,
+    /// What its clock said last, if anything.
+    pub clock: Option<Reading>,
     /// Whether it is seen over HTTPS only: datagrams do not get through.
     pub https_only: bool,
 }
@@ -116,6 +119,9 @@ pub struct MemberTable {
     pub others: BTreeMap<MemberId, MemberRow>,
     /// Counts since the start.
     pub counts: Counts,
+    /// The latest time that members of the cluster told whose clock is far from ours, or ours from
+    /// theirs: for a member whose own clock cannot be right. At the earliest it is so late.
+    pub hinted: Option<Reading>,
 }
 
 impl MemberTable {

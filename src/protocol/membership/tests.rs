@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::idle_tests::digest_asked;
 use super::simulation::{Start, World, address, id};
 use super::*;
 
@@ -64,19 +65,6 @@ fn nobody_is_taken_for_dead_who_is_not() {
             assert_eq!(me.generation, me.started, "nobody told it that it was");
         }
         assert!(world.all_see(size - 1));
-    }
-}
-
-#[test]
-fn an_idle_cluster_sends_a_few_datagrams_per_second_at_any_size() {
-    for size in [3, 30] {
-        let mut world = settled(size, 1, 0.0);
-        world.run(30 * SECOND);
-        let before: u64 = world.nodes.iter().map(|node| node.sent).sum();
-        world.run(60 * SECOND);
-        let after: u64 = world.nodes.iter().map(|node| node.sent).sum();
-        let each = (after - before) / 60 / size as u64;
-        assert!((3..=5).contains(&each), "{size}: {each} per second");
     }
 }
 
@@ -427,6 +415,16 @@ fn a_state_of_another_kind_is_refused_and_changes_nothing() {
         Err(StateError::TooLong(STATE_LIMIT + 1))
     );
     assert_eq!(answer(id(1), &other), Ok(()));
+    let [ref mut one, ref mut other] = world.nodes[..] else {
+        panic!("two");
+    };
+    let (one, other) = (&mut one.membership, &mut other.membership);
+    let asked = digest_asked(other, one.me(), now);
+    let cut = one.answer(now, id(1), &asked[..asked.len() - 1], &mut vec![]);
+    assert_eq!(cut, Err(StateError::Malformed));
+    let same = one.answer(now, id(1), &asked, &mut vec![]).unwrap();
+    let answer = other.answer(now, id(0), &same, &mut vec![]);
+    assert_eq!(answer, Err(StateError::Malformed), "no question");
 }
 
 proptest::proptest! {
@@ -439,7 +437,12 @@ proptest::proptest! {
         let membership = &mut world.nodes[0].membership;
         let versioned = [&[1], &bytes[..]].concat();
         let _ = membership.answer(now, id(1), &versioned, &mut vec![]);
-        membership.swim.heard(now, &bytes, &mut vec![]);
+        let sender = (id(1), Generation::new(1), BootId::from_bytes([1; 16]));
+        membership.swim.heard(now, sender, &bytes, &mut vec![]);
+        for form in [0, 1] {
+            let bytes = [&[form], &bytes[..]].concat();
+            membership.swim.heard(now, sender, &bytes, &mut vec![]);
+        }
         let from = address(1);
         let bytes = Bytes::from(bytes);
         membership.on_event(now, Event::Datagram { from, bytes }, &mut vec![]);

@@ -9,6 +9,7 @@ use foca::{Member, State};
 
 use super::{BootId, Effect, HeardRoot, Identity, MemberRow, MemberState, MemberTable, Membership};
 use crate::model::{MemberId, WallTime};
+use crate::protocol::clocks::{Reading, Way, is_plausible};
 use crate::protocol::{Mono, Protocol, dialer};
 
 /// How long somebody who answered over HTTPS counts as alive though datagrams do not get through.
@@ -28,6 +29,8 @@ pub(super) struct Record {
     pub(super) heard: Option<Mono>,
     pub(super) root: Option<HeardRoot>,
     pub(super) exchanged: Option<Mono>,
+    /// What its clock said.
+    pub(super) clock: Option<Reading>,
     pub(super) up: Option<Mono>,
     pub(super) down: Option<Mono>,
     /// Whether it answered over HTTPS when SWIM took it for dead, and no datagram has come since.
@@ -64,6 +67,7 @@ pub(super) fn own_row(me: &Identity, since: WallTime, root: Option<HeardRoot>) -
         since,
         root,
         exchanged: None,
+        clock: None,
         https_only: false,
     }
 }
@@ -91,11 +95,7 @@ impl Membership {
 
     /// Where a member receives datagrams: where its own last came from, or as it says itself.
     pub(super) fn udp_of(&self, id: &Identity) -> SocketAddr {
-        let record = self.records.get(&id.member);
-        let source = record.and_then(|record| record.source);
-        source
-            .filter(|(boot, _)| *boot == id.boot)
-            .map_or(id.udp, |(_, address)| address)
+        udp_at(id, self.records.get(&id.member))
     }
 
     /// Where a member answers over HTTPS: as it advertises, or at the address its datagrams come
@@ -106,6 +106,8 @@ impl Membership {
 
     /// Makes the table anew; publishes it if it says anything new.
     pub(super) fn refresh(&mut self, now: Mono, ticked: bool, out: &mut Vec<Effect>) {
+        (self.due.look, self.stale, self.made) = (None, false, now);
+        self.shown = self.swim.fingerprint();
         self.tell_dialer(now);
         let wall = self.wall(now);
         let mut others = BTreeMap::new();
@@ -136,7 +138,12 @@ impl Membership {
         self.counts.drops = self.opener.drops();
         self.counts.refused_messages = self.swim.refused;
         self.counts.dialling = self.dialer.waiting() as u64;
-        let table = MemberTable { me, others, counts };
+        let table = MemberTable {
+            me,
+            others,
+            counts,
+            hinted: self.hinted,
+        };
         if table != *self.table {
             self.table = Arc::new(table);
             out.push(Effect::Publish(Arc::clone(&self.table)));
@@ -156,11 +163,12 @@ impl Membership {
             State::Down => MemberState::Dead,
         };
         let gone_since = record.and_then(|record| record.gone_since);
+        let udp = udp_at(id, record);
         MemberRow {
             id: id.member,
             name: id.name.clone(),
-            https: self.https_of(id),
-            udp: self.udp_of(id),
+            https: https_at(id, udp),
+            udp,
             state,
             generation: id.generation,
             incarnation: member.incarnation(),
@@ -170,6 +178,7 @@ impl Membership {
             since: gone_since.unwrap_or_else(|| self.wall(now)),
             root: record.and_then(|record| record.root),
             exchanged: record.and_then(|record| record.exchanged),
+            clock: record.and_then(|record| record.clock),
             https_only,
         }
     }
@@ -247,14 +256,32 @@ impl Membership {
         if generation < record.generation {
             return;
         }
+        let source = Some((boot, from));
+        let moved = record.source != source || record.mute;
         record.generation = generation;
-        record.source = Some((boot, from));
+        record.source = source;
         record.heard = Some(now);
         record.mute = false;
         let differs = record.root.is_none_or(|heard| heard.root != root);
         record.root = Some(HeardRoot { root, at: now });
-        if differs || record.dialer_told != Some(true) {
-            self.look_at(now.plus(super::LOOK));
+        if moved || differs || record.dialer_told != Some(true) {
+            self.show_at(now.plus(super::LOOK));
+        }
+    }
+
+    /// A member told what its clock says.
+    pub(super) fn note_clock(&mut self, now: Mono, member: MemberId, wall: WallTime, way: Way) {
+        let record = self.records.entry(member).or_default();
+        Reading::improve(&mut record.clock, Reading { wall, at: now }, way);
+    }
+
+    /// Somebody of the cluster told a time that is far from ours, perhaps long ago: it is as late
+    /// as that at least.
+    pub(super) fn note_hint(&mut self, now: Mono, wall: WallTime) {
+        let later = self.hinted.is_none_or(|old| old.now(now) < wall);
+        if is_plausible(wall) && later {
+            self.hinted = Some(Reading { wall, at: now });
+            self.show_at(now);
         }
     }
 
@@ -265,8 +292,15 @@ impl Membership {
         record.mute |= record.down > record.up && record.heard <= record.down;
         record.root = Some(HeardRoot { root, at: now });
         self.counts.exchanges += 1;
-        self.look_at(now);
+        self.show_at(now);
     }
+}
+
+fn udp_at(id: &Identity, record: Option<&Record>) -> SocketAddr {
+    let source = record.and_then(|record| record.source);
+    source
+        .filter(|(boot, _)| *boot == id.boot)
+        .map_or(id.udp, |(_, address)| address)
 }
 
 /// Where `id` answers over HTTPS, given where its datagrams come from.
@@ -286,5 +320,8 @@ fn keep_times(old: &MemberRow, row: &mut MemberRow) {
     }
     if old.exchanged.is_some() && row.exchanged.is_some() {
         row.exchanged = old.exchanged;
+    }
+    if old.clock.is_some() && row.clock.is_some() {
+        row.clock = old.clock;
     }
 }

@@ -1,27 +1,32 @@
 //! The answering side of a sync: a pure function of the store.
 
-use crate::model::{Stamp, Store};
-use crate::protocol::message::{Ask, Have, MESSAGE_BYTES, Reply};
+use crate::model::{Slot, Stamp, Store};
+use crate::protocol::message::{About, Ask, Have, MESSAGE_BYTES, Reply};
 
 use super::{History, changes_of, fill, items_in, stamps_of};
 
 /// The most places that one question may name: as many as there are places above the buckets.
 const PLACES: usize = 4096;
 
-/// Answers a question about the store. [`Ask::Push`] is not one: `None`.
-pub fn answer<H: History>(store: &Store, history: &H, ask: Ask) -> Result<Option<Reply>, H::Error> {
+/// Answers a question about the store; `about` is what we tell of ourselves, taken from the same
+/// store. Questions that change something are none of these: `None`.
+pub fn answer<H: History>(
+    store: &Store,
+    history: &H,
+    about: impl FnOnce() -> About,
+    ask: Ask,
+) -> Result<Option<Reply>, H::Error> {
     match ask {
-        Ask::Push(_) => Ok(None),
+        Ask::Push { .. } | Ask::Include(_) | Ask::Position | Ask::Standings(_) => Ok(None),
+        Ask::Meet(_) => Ok(Some(Reply::Met {
+            about: Box::new(about()),
+            root: store.root(),
+            below: Box::new(store.sums(0, 0)),
+        })),
         Ask::Sums { level, prefixes } => {
-            let digest = store.digest();
             let places = prefixes.iter().take(PLACES);
-            let below = places
-                .map(|prefix| digest.children(level, *prefix))
-                .collect();
-            Ok(Some(Reply::Sums {
-                root: digest.root(),
-                below,
-            }))
+            let below = places.map(|prefix| store.sums(level, *prefix)).collect();
+            Ok(Some(Reply::Sums(below)))
         }
         Ask::Items(mut buckets) => {
             buckets.sort_unstable();
@@ -35,32 +40,33 @@ pub fn answer<H: History>(store: &Store, history: &H, ask: Ask) -> Result<Option
 /// lists what we lack of all keys.
 fn fetch<H: History>(store: &Store, history: &H, wants: Vec<Have>) -> Result<Reply, H::Error> {
     let (mut changes, mut lacking, mut bytes) = (Vec::new(), Vec::new(), 0);
+    let mut whole = true;
     for want in wants {
         let Have {
-            node,
-            key,
+            slot,
             stamps: theirs,
         } = want;
-        let ours = stamps_of(store, history, &node, key.as_ref())?;
-        if bytes < MESSAGE_BYTES {
-            let missing: Vec<Stamp> = ours
-                .iter()
-                .filter(|stamp| !theirs.contains(stamp))
-                .copied()
-                .collect();
-            if key.is_none() || !missing.is_empty() {
-                let found = changes_of(store, history, &node, key.as_ref(), &missing)?;
-                // What does not fit is found again by the next walk: the sums still differ.
-                fill(found, &mut bytes, &mut changes);
-            }
+        let register = !matches!(slot, Slot::Key(..));
+        let ours = stamps_of(store, history, &slot)?;
+        let lacks = |stamp: &&Stamp| !theirs.contains(stamp);
+        let missing: Vec<Stamp> = ours.iter().filter(lacks).copied().collect();
+        if bytes >= MESSAGE_BYTES {
+            whole &= !register && missing.is_empty();
+        } else if register || !missing.is_empty() {
+            let found = changes_of(store, history, &slot, &missing)?;
+            // What does not fit is found again by the next walk: the sums still differ.
+            whole &= fill(found, &mut bytes, &mut changes).is_empty();
         }
-        let stamps: Vec<Stamp> = theirs
-            .into_iter()
-            .filter(|stamp| !ours.contains(stamp))
-            .collect();
-        if key.is_none() || !stamps.is_empty() {
-            lacking.push(Have { node, key, stamps });
+        let lacking_here = |stamp: &Stamp| !ours.contains(stamp);
+        let stamps: Vec<Stamp> = theirs.into_iter().filter(lacking_here).collect();
+        if register || !stamps.is_empty() {
+            lacking.push(Have { slot, stamps });
         }
     }
-    Ok(Reply::Versions { changes, lacking })
+    let changes = changes.into();
+    Ok(Reply::Versions {
+        changes,
+        lacking,
+        whole,
+    })
 }

@@ -14,11 +14,14 @@ mod answer;
 mod schedule;
 mod walk;
 
-use crate::model::{Change, KeyName, NodeName, Stamp, Store};
+use std::collections::BTreeMap;
+
+use crate::model::planted::{self, Bug};
+use crate::model::{Change, KeyName, NodeName, Slot, Stamp, Store};
 
 pub use answer::answer;
-pub use schedule::{Schedule, ScheduleEvent, SyncWith};
-pub use walk::{Walk, WalkStep, Walked};
+pub use schedule::{Alarms, Schedule, ScheduleEvent, SyncWith};
+pub use walk::{Brought, Walk, WalkStep, Walked};
 
 use super::message::{Item, MESSAGE_BYTES};
 
@@ -47,59 +50,103 @@ fn items_in(store: &Store, buckets: &[u16]) -> Vec<Item> {
         if let (Some(register), Some(bucket)) = (node.register(), node.bucket())
             && wanted(bucket.0)
         {
-            items.push(Item {
-                node: name.clone(),
-                key: None,
-                sum: register.hash(name),
-            });
+            let (slot, sum) = (Slot::Node(name.clone()), register.hash(name));
+            items.push(Item { slot, sum });
         }
         let here = node.entries().filter(|(_, entry)| wanted(entry.bucket.0));
         items.extend(here.map(|(key, entry)| Item {
-            node: name.clone(),
-            key: Some(key.clone()),
+            slot: Slot::Key(name.clone(), key.clone()),
             sum: entry.sum,
         }));
     }
+    for (member, standing) in store.members() {
+        let slot = Slot::Member(member);
+        if wanted(slot.bucket().0) {
+            let sum = standing.hash(member);
+            items.push(Item { slot, sum });
+        }
+    }
+    add_held(store, &wanted, &mut items);
     items
 }
 
-/// The stamps of all versions kept of a key; none for a register or an unknown key.
-fn stamps_of<H: History>(
-    store: &Store,
-    history: &H,
-    node: &NodeName,
-    key: Option<&KeyName>,
-) -> Result<Vec<Stamp>, H::Error> {
-    let Some((key, entry)) =
-        key.and_then(|key| Some((key, store.entry(node.as_str(), key.as_str())?)))
-    else {
-        return Ok(Vec::new());
-    };
-    let mut stamps = if entry.older > 0 {
-        history.older_stamps(node, key)?
-    } else {
-        Vec::new()
-    };
-    stamps.push(entry.head.stamp);
+/// What is held aside counts as received.
+fn add_held(store: &Store, wanted: &impl Fn(u16) -> bool, items: &mut Vec<Item>) {
+    let mut held: BTreeMap<Slot, u128> = BTreeMap::new();
+    for change in store.held() {
+        let slot = change.slot();
+        if wanted(slot.bucket().0) {
+            let sum = held.entry(slot).or_default();
+            *sum = sum.wrapping_add(change.hash());
+        }
+    }
+    if held.is_empty() {
+        return;
+    }
+    for item in items.iter_mut() {
+        let more = held.remove(&item.slot).unwrap_or_default();
+        item.sum = item.sum.wrapping_add(more);
+    }
+    items.extend(held.into_iter().map(|(slot, sum)| Item { slot, sum }));
+}
+
+/// The stamps of everything received of a key: of its versions, and of what is held aside. Of a
+/// register its stamp, if it has one; none if nothing is known.
+fn stamps_of<H: History>(store: &Store, history: &H, slot: &Slot) -> Result<Vec<Stamp>, H::Error> {
+    let mut stamps = Vec::new();
+    match slot {
+        Slot::Key(node, key) => {
+            if let Some(entry) = store.entry(node.as_str(), key.as_str()) {
+                if entry.older > 0 && !planted::is(Bug::HeadsOnly) {
+                    stamps = history.older_stamps(node, key)?;
+                }
+                stamps.push(entry.head.stamp);
+            }
+        }
+        Slot::Node(node) => stamps.extend(store.register(node.as_str()).map(|at| at.stamp)),
+        Slot::Member(_) => {}
+    }
+    stamps.extend(store.held_of(slot).filter_map(Change::stamp));
     Ok(stamps)
 }
 
-/// The changes with these stamps of a key, or the register of a node.
+/// The changes with these stamps of a key, or the register of a node or member.
 fn changes_of<H: History>(
     store: &Store,
     history: &H,
-    node: &NodeName,
-    key: Option<&KeyName>,
+    slot: &Slot,
     stamps: &[Stamp],
 ) -> Result<Vec<Change>, H::Error> {
-    let Some(key) = key else {
-        let register = store.register(node.as_str()).cloned();
-        let change = register.map(|register| Change::Node {
-            node: node.clone(),
-            register,
-        });
-        return Ok(change.into_iter().collect());
+    let mut found = match slot {
+        Slot::Key(node, key) => versions_of(store, history, (node, key), stamps)?,
+        Slot::Node(node) => {
+            let register = store.register(node.as_str()).cloned();
+            let of = |register| Change::Node {
+                node: node.clone(),
+                register,
+            };
+            register.map(of).into_iter().collect()
+        }
+        Slot::Member(member) => {
+            let standing = store.standing(*member).cloned();
+            let of = |standing| Change::Member {
+                member: *member,
+                standing,
+            };
+            standing.map(of).into_iter().collect()
+        }
     };
+    let wanted = |change: &&Change| change.stamp().is_some_and(|stamp| stamps.contains(&stamp));
+    found.extend(store.held_of(slot).filter(wanted).cloned());
+    Ok(found)
+}
+
+fn versions_of<H: History>(
+    store: &Store,
+    history: &H,
+    (node, key): (&NodeName, &KeyName),
+    stamps: &[Stamp],
+) -> Result<Vec<Change>, H::Error> {
     let Some(entry) = store.entry(node.as_str(), key.as_str()) else {
         return Ok(Vec::new());
     };
@@ -112,7 +159,7 @@ fn changes_of<H: History>(
             version: entry.head.clone(),
         });
     }
-    if stamps.iter().any(|stamp| *stamp != head) {
+    if entry.older > 0 && stamps.iter().any(|stamp| *stamp != head) {
         found.extend(history.older_versions(node, key, stamps)?);
     }
     Ok(found)

@@ -1,7 +1,6 @@
 //! Two stores sync through the real messages until they are equal, whatever they held.
 #![expect(clippy::cast_possible_truncation, reason = "small numbers of a test")]
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -9,27 +8,16 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::samples::{register_with, version};
-use crate::model::{NodeState, Older, Row, Settings, Version};
-use crate::protocol::message::{Ask, MESSAGE_BYTES, Reply, decode, encode};
-
-type Kept = BTreeMap<Stamp, (Arc<Version>, u128)>;
-
-#[derive(Clone, Default)]
-struct Member {
-    store: Store,
-    disk: BTreeMap<(NodeName, KeyName), Kept>,
-}
+use crate::model::shelf::Shelf as Member;
+use crate::model::{HybridTime, MemberId, NodeState, Settings, Version};
+use crate::protocol::collect::Collector;
+use crate::protocol::message::{About, Ask, MESSAGE_BYTES, Reply, Taken, decode, encode};
 
 impl History for Member {
     type Error = Infallible;
 
     fn older_stamps(&self, node: &NodeName, key: &KeyName) -> Result<Vec<Stamp>, Infallible> {
-        let kept = self.disk.get(&(node.clone(), key.clone()));
-        Ok(kept
-            .into_iter()
-            .flatten()
-            .map(|(stamp, _)| *stamp)
-            .collect())
+        Ok(self.older(node, key).map(|version| version.stamp).collect())
     }
 
     fn older_versions(
@@ -38,85 +26,71 @@ impl History for Member {
         key: &KeyName,
         stamps: &[Stamp],
     ) -> Result<Vec<Change>, Infallible> {
-        let kept = self
-            .disk
-            .get(&(node.clone(), key.clone()))
-            .into_iter()
-            .flatten();
-        let wanted = kept.filter(|(stamp, _)| stamps.contains(stamp));
-        Ok(wanted
-            .map(|(_, (version, _))| Change::Key {
-                node: node.clone(),
-                key: key.clone(),
-                version: version.clone(),
-            })
-            .collect())
+        let wanted = self
+            .older(node, key)
+            .filter(|older| stamps.contains(&older.stamp));
+        let change = |version: &Arc<Version>| Change::Key {
+            node: node.clone(),
+            key: key.clone(),
+            version: version.clone(),
+        };
+        Ok(wanted.map(change).collect())
     }
 }
 
-impl Member {
-    fn merge(&mut self, change: &Change) {
-        let mut rows = Vec::new();
-        let disk = &self.disk;
-        let older = |node: &NodeName, key: &KeyName| {
-            let kept = disk.get(&(node.clone(), key.clone())).into_iter().flatten();
-            let of = |(stamp, kept): (&Stamp, &(_, u128))| Older {
-                stamp: *stamp,
-                hash: kept.1,
-            };
-            Ok::<_, Infallible>(kept.map(of).collect())
-        };
-        self.store.merge(change, older, &mut rows).unwrap();
-        for row in rows {
-            match row {
-                Row::Older {
-                    node,
-                    key,
-                    version,
-                    hash,
-                } => {
-                    let kept = self.disk.entry((node, key)).or_default();
-                    kept.insert(version.stamp, (version, hash));
-                }
-                Row::Drop { node, key, stamp } => {
-                    self.disk.get_mut(&(node, key)).unwrap().remove(&stamp);
-                }
-                Row::Head { .. } | Row::Node { .. } => {}
-            }
-        }
-    }
+fn root(member: &Member) -> u128 {
+    member.store.root()
+}
 
-    fn fed(changes: &[Change]) -> Self {
-        let mut member = Self::default();
-        changes.iter().for_each(|change| member.merge(change));
-        member
-    }
+fn about(store: &Store) -> About {
+    Collector::new(MemberId::from_u64(99), 1).about(store)
+}
 
-    fn root(&self) -> u128 {
-        self.store.digest().root()
-    }
+fn taken(new: usize) -> Reply {
+    Reply::Taken(Taken {
+        new: new as u64,
+        ..Taken::default()
+    })
 }
 
 /// Walks once; gives the bytes that went over the wire and the number of questions.
 fn sync(asker: &mut Member, answerer: &mut Member) -> (usize, usize) {
     let (mut bytes, mut questions) = (0, 0);
-    let mut walk = Walk::new();
+    let mut walk = Walk::new(about(&asker.store));
     let mut step = walk.next(&asker.store, asker).unwrap();
     loop {
         step = match step {
             WalkStep::Done => return (bytes, questions),
             WalkStep::Merge(changes) => {
-                changes.iter().for_each(|change| asker.merge(change));
+                asker.merge_all(&changes);
+                walk.next(&asker.store, asker).unwrap()
+            }
+            WalkStep::Include(vector) => {
+                asker.include(vector.iter());
+                walk.next(&asker.store, asker).unwrap()
+            }
+            WalkStep::LetGo { gone: all, .. } => {
+                all.iter().for_each(|have| asker.let_go(&have.slot));
                 walk.next(&asker.store, asker).unwrap()
             }
             WalkStep::Ask(ask) => {
                 let sent = encode(&ask);
                 let reply = match decode::<Ask>(&sent).unwrap() {
-                    Ask::Push(changes) => {
-                        changes.iter().for_each(|change| answerer.merge(change));
-                        Reply::Taken(changes.len() as u64)
+                    Ask::Push { changes, .. } => {
+                        let changes = changes.changes;
+                        answerer.merge_all(&changes);
+                        taken(changes.len())
                     }
-                    ask => answer(&answerer.store, answerer, ask).unwrap().unwrap(),
+                    Ask::Include(vector) => {
+                        answerer.include(vector);
+                        taken(0)
+                    }
+                    ask => {
+                        let about = || about(&answerer.store);
+                        answer(&answerer.store, answerer, about, ask)
+                            .unwrap()
+                            .unwrap()
+                    }
                 };
                 let received = encode(&reply);
                 assert!(
@@ -160,7 +134,7 @@ fn key_change(node: usize, key: usize, sequence: u64) -> Change {
     };
     let version = Version {
         stamp,
-        replaces: None,
+        replaces: crate::model::Replaces::Nothing,
         author: "a".into(),
         written: crate::model::WallTime::default(),
         expires: None,
@@ -181,7 +155,7 @@ proptest! {
         for _ in 0..3 {
             sync(&mut left, &mut right);
         }
-        prop_assert_eq!(left.root(), right.root());
+        prop_assert_eq!(root(&left), root(&right));
         let (_, questions) = sync(&mut left, &mut right);
         prop_assert_eq!(questions, 1, "nothing is left to be asked about");
     }
@@ -201,13 +175,13 @@ proptest! {
                     let register = Arc::new(register);
                     Change::Node { node, register }
                 }
-                key @ Change::Key { .. } => key,
+                other => other,
             })
             .collect();
         let mut other = only_smaller.clone();
         let by = turn % other.len().max(1);
         other.rotate_left(by);
-        prop_assert_eq!(Member::fed(&only_smaller).root(), Member::fed(&other).root());
+        prop_assert_eq!(root(&Member::fed(&only_smaller)), root(&Member::fed(&other)));
     }
 }
 
@@ -223,7 +197,7 @@ fn an_empty_member_gets_everything_and_keeps_nothing_back() {
         } else {
             sync(&mut full, &mut empty);
         }
-        assert_eq!(empty.root(), full.root());
+        assert_eq!(root(&empty), root(&full));
         assert_eq!(empty.store.counts().keys, 20_000);
     }
 }
@@ -244,7 +218,7 @@ fn the_cost_follows_the_difference() {
         right.merge(&key_change(i % 10, i, 100_000 + i as u64));
     }
     let (bytes, questions) = sync(&mut left, &mut right);
-    assert_eq!(left.root(), right.root());
+    assert_eq!(root(&left), root(&right));
     assert!(
         bytes < 20_000 && questions <= 8,
         "ten keys: {bytes} bytes, {questions} questions"
@@ -263,7 +237,7 @@ fn more_than_one_message_of_values_goes_across() {
             });
             Change::Key { node, key, version }
         }
-        node @ Change::Node { .. } => node,
+        other => other,
     };
     let (mut left, mut right) = (
         Member::default(),
@@ -272,7 +246,7 @@ fn more_than_one_message_of_values_goes_across() {
     for _ in 0..4 {
         sync(&mut left, &mut right);
     }
-    assert_eq!(left.root(), right.root());
+    assert_eq!(root(&left), root(&right));
 }
 
 #[test]
@@ -287,13 +261,13 @@ fn a_key_whose_versions_fill_many_messages_goes_across_and_holds_nobody_up() {
             });
             Change::Key { node, key, version }
         }
-        node @ Change::Node { .. } => node,
+        other => other,
     };
     let all: Vec<Change> = (1..=12).map(heavy).chain([key_change(1, 1, 100)]).collect();
     for empty_asks in [true, false] {
         let (mut full, mut empty) = (Member::fed(&all), Member::default());
         let mut walks = 0;
-        while full.root() != empty.root() {
+        while root(&full) != root(&empty) {
             let (asker, answerer) = if empty_asks {
                 (&mut empty, &mut full)
             } else {
@@ -302,6 +276,156 @@ fn a_key_whose_versions_fill_many_messages_goes_across_and_holds_nobody_up() {
             sync(asker, answerer);
             walks += 1;
             assert!(walks <= 12, "each walk brings something");
+        }
+    }
+}
+
+/// A store includes what it and others wrote up to here.
+fn upto(origins: &[u64], time: u64) -> Vec<(MemberId, HybridTime)> {
+    let pair = |id: &u64| (MemberId::from_u64(*id), HybridTime::from_bits(time << 16));
+    origins.iter().map(pair).collect()
+}
+
+fn deletion(node: usize, key: usize, sequence: u64) -> Change {
+    match key_change(node, key, sequence) {
+        Change::Key { node, key, version } => {
+            let mut version = (*version).clone();
+            version.content = crate::model::Content::Tombstone;
+            version.replaces = crate::model::Replaces::One(Stamp {
+                time: HybridTime::from_bits((sequence - 1) << 16),
+                sequence: sequence - 1,
+                ..version.stamp
+            });
+            let version = Arc::new(version);
+            Change::Key { node, key, version }
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn a_walk_that_went_through_makes_both_include_what_either_did() {
+    let (mut left, mut right) = (
+        Member::fed(&[key_change(0, 0, 1)]),
+        Member::fed(&[key_change(0, 1, 2)]),
+    );
+    left.include(upto(&[1], 1));
+    right.include(upto(&[2], 2));
+    sync(&mut left, &mut right);
+    assert_eq!(left.store.vector(), right.store.vector());
+    assert!(
+        left.store
+            .vector()
+            .includes(&upto(&[2], 2).into_iter().collect())
+    );
+    let (_, questions) = sync(&mut left, &mut right);
+    assert_eq!(questions, 1);
+}
+
+#[test]
+fn an_old_value_that_the_others_deleted_and_collected_goes_where_it_was_missed() {
+    for stale_asks in [true, false] {
+        let old = key_change(0, 0, 1);
+        let (mut stale, mut ahead) = (Member::fed([&old]), Member::fed([&old, &deletion(0, 0, 2)]));
+        let standing = crate::model::Standing::Known {
+            since: crate::model::WallTime::default(),
+            name: "a".into(),
+        };
+        ahead.merge(&Change::Member {
+            member: MemberId::from_u64(1),
+            standing: Arc::new(standing),
+        });
+        ahead.include(upto(&[1], 2));
+        let dead = ahead.store.dead(HybridTime::from_bits(2 << 16), 9);
+        assert!(ahead.collect(&dead[0], HybridTime::from_bits(2 << 16)));
+        ahead.store.set_horizon(HybridTime::from_bits(2 << 16));
+        if stale_asks {
+            sync(&mut stale, &mut ahead);
+            assert_eq!(
+                stale.store.counts().entries,
+                1,
+                "not before it includes as much"
+            );
+            sync(&mut stale, &mut ahead);
+            assert_eq!(stale.store.counts().entries, 0, "let go");
+        } else {
+            sync(&mut ahead, &mut stale);
+        }
+        assert_eq!(ahead.store.counts().entries, 0, "never taken back");
+    }
+}
+
+#[test]
+fn what_a_member_wrote_alone_is_not_taken_for_collected() {
+    let write = key_change(0, 0, 1);
+    let (mut alone, mut others) = (Member::fed([&write]), Member::default());
+    // They include much of everybody but not of who wrote it.
+    others.include(upto(&[2, 3], 1000));
+    sync(&mut alone, &mut others);
+    assert_eq!(others.store.counts().keys, 1);
+    assert_eq!(alone.store.counts().keys, 1);
+}
+
+#[test]
+fn what_one_holds_aside_is_not_asked_for_again_and_reaches_the_others() {
+    let change = key_change(0, 0, 1);
+    let (mut holds, mut other) = (Member::default(), Member::default());
+    holds.store.hold(&change, &mut Vec::new());
+    sync(&mut other, &mut holds);
+    assert_eq!(
+        other.store.counts().keys,
+        1,
+        "by its clock the time has come"
+    );
+    assert_eq!(root(&holds), root(&other));
+    let (_, questions) = sync(&mut holds, &mut other);
+    assert_eq!(questions, 1);
+    assert_eq!(holds.store.counts().keys, 0, "still held aside");
+}
+
+#[test]
+fn what_is_above_the_horizon_of_a_peer_is_never_let_go_whatever_its_vector_says() {
+    let write = key_change(0, 0, 5);
+    let (mut holds, mut claims) = (Member::fed([&write]), Member::default());
+    claims.include(upto(&[1], 1000));
+    claims.store.set_horizon(HybridTime::from_bits(4 << 16));
+    sync(&mut holds, &mut claims);
+    assert_eq!(holds.store.counts().keys, 1);
+    assert_eq!(
+        claims.store.counts().keys,
+        1,
+        "and the one with the false claim has it now"
+    );
+}
+
+#[test]
+fn a_version_that_gave_way_while_the_walk_went_on_is_stood_for_by_the_one_that_came() {
+    let (first, theirs, newer) = (
+        key_change(0, 0, 1),
+        key_change(0, 0, 2),
+        key_change(0, 0, 3),
+    );
+    let (before, after) = (Member::fed([&first]), Member::fed([&theirs, &newer]));
+    let answerer = Member::fed([&theirs]);
+    for (later, pushed) in [(&after, Some(newer)), (&Member::default(), None)] {
+        let mut walk = Walk::new(about(&before.store));
+        let mut step = walk.next(&before.store, &before).unwrap();
+        while let WalkStep::Ask(ask) = step {
+            let about = || about(&answerer.store);
+            let reply = answer(&answerer.store, &answerer, about, ask).unwrap();
+            step = walk
+                .on_reply(&before.store, &before, reply.unwrap())
+                .unwrap();
+        }
+        assert_eq!(step, WalkStep::Merge(vec![theirs.clone()]));
+        let step = walk.next(&later.store, later).unwrap();
+        if let Some(newer) = pushed {
+            let WalkStep::Ask(Ask::Push { changes, .. }) = step else {
+                panic!("{step:?}");
+            };
+            assert!(changes.changes.contains(&newer), "{changes:?}");
+        } else {
+            assert!(!walk.walked().whole, "nothing stands for what went");
         }
     }
 }

@@ -130,6 +130,22 @@ impl Client {
         Reply { status, body }
     }
 
+    /// A request as a section of a script for curl, which sends one after another over one
+    /// connection (`curl --silent --fail-early --config …`) and prints each status on its error.
+    /// The body has a content type and octets.
+    pub(crate) fn section(&self, method: &str, path: &str, body: Option<(&str, &str)>) -> String {
+        let body = body.map_or_else(String::new, |(kind, octets)| {
+            let octets = octets.replace('\\', "\\\\").replace('"', "\\\"");
+            format!("data-raw = \"{octets}\"\nheader = \"Content-Type: {kind}\"\n")
+        });
+        let (base, ca, user) = (&self.base, self.ca.display(), &self.user);
+        format!(
+            "url = \"{base}{path}\"\nrequest = \"{method}\"\n{body}\
+             cacert = \"{ca}\"\nuser = \"{user}\"\nmax-time = 20\nnoproxy = \"*\"\n\
+             write-out = \"%{{stderr}}%{{http_code}}\\n\"\nnext\n"
+        )
+    }
+
     /// The whole store, byte by byte as the member tells it.
     pub(crate) fn store(&self) -> String {
         self.get("/v1/store").body

@@ -135,6 +135,37 @@ impl Lan {
         }
     }
 
+    /// From now on, of all that crosses the bridge, so many of a hundred frames are lost.
+    pub(crate) fn lose(&self, of_hundred: u8) {
+        self.rule(&format!("numgen random mod 100 < {of_hundred} drop"));
+    }
+
+    /// From now on the bridge drops what matches `what`, in the words of nft.
+    pub(crate) fn drop(&self, what: &str) {
+        self.rule(&format!("{what} drop"));
+    }
+
+    /// As [`Lan::drop`], only between these two, both ways.
+    pub(crate) fn drop_between(&self, one: &Host, other: &Host, what: &str) {
+        for (from, to) in [(one, other), (other, one)] {
+            self.rule(&format!(
+                "iifname {} oifname {} {what} drop",
+                from.port, to.port
+            ));
+        }
+    }
+
+    /// From now on no more than that many bytes a second reach `host`; the rest is lost.
+    pub(crate) fn throttle(&self, host: &Host, bytes: u32) {
+        let port = &host.port;
+        let limit = format!("limit rate over {bytes} bytes/second burst {bytes} bytes");
+        self.rule(&format!("oifname {port} {limit} drop"));
+    }
+
+    fn rule(&self, rule: &str) {
+        self.on_switch(&["nft", &format!("add rule bridge gaggle cuts {rule}")]);
+    }
+
     /// Counts from now on the frames between hosts that match `what` (in the words of nft).
     pub(crate) fn count(&self, what: &str) {
         let chain = "add chain bridge gaggle counts { type filter hook forward priority -5; }";

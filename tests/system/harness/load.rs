@@ -5,7 +5,6 @@
 //! acknowledged write, or one sent after it whose outcome nobody was told.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -26,6 +25,8 @@ type May = Vec<Option<String>>;
 /// All writers, and what they know.
 pub(crate) struct Load {
     writers: u64,
+    /// Octets of a value, at least.
+    size: usize,
     sent: u64,
     may: BTreeMap<String, May>,
     folder: tempfile::TempDir,
@@ -40,6 +41,8 @@ struct Writer {
     child: Child,
     log: PathBuf,
     writes: Vec<Sent>,
+    /// Answers that came before [`Running::about_to_cut`]; later ones promise nothing.
+    before_cut: Option<usize>,
 }
 
 /// Writers at work.
@@ -59,8 +62,14 @@ pub(crate) struct Tally {
 
 impl Load {
     pub(crate) fn new(writers: u64) -> Self {
+        Self::of_size(writers, 0)
+    }
+
+    /// With values of that many octets.
+    pub(crate) fn of_size(writers: u64, size: usize) -> Self {
         Self {
             writers,
+            size,
             sent: 0,
             may: BTreeMap::new(),
             folder: scratch(),
@@ -73,7 +82,9 @@ impl Load {
         self.sent += count;
         let writers = (0..self.writers)
             .map(|writer| {
-                let writes = (round..round + count).map(|n| nth(writer, n)).collect();
+                let writes = (round..round + count)
+                    .map(|n| nth(writer, n, self.size))
+                    .collect();
                 self.spawn(client, writer, writes)
             })
             .collect();
@@ -95,11 +106,26 @@ impl Load {
             .stderr(answers)
             .spawn()
             .expect("curl runs");
-        Writer { child, log, writes }
+        Writer {
+            child,
+            log,
+            writes,
+            before_cut: None,
+        }
     }
 
     /// Every key holds what it may hold; and from now on that is what it holds.
     pub(crate) fn check(&mut self, client: &Client) {
+        let wrong = self.wrong(client);
+        assert!(
+            wrong.is_empty(),
+            "acknowledged writes are lost:\n{}",
+            wrong.join("\n")
+        );
+    }
+
+    /// The keys that hold what they may not hold.
+    pub(crate) fn wrong(&mut self, client: &Client) -> Vec<String> {
         let reply = client.get(&format!("/v1/store/{NODE}"));
         assert!(matches!(reply.status, 200 | 404), "{reply:?}");
         let held = reply.json();
@@ -114,11 +140,7 @@ impl Load {
             }
             *may = vec![value];
         }
-        assert!(
-            wrong.is_empty(),
-            "acknowledged writes are lost:\n{}",
-            wrong.join("\n")
-        );
+        wrong
     }
 
     /// How many keys have a value, as far as the writers know.
@@ -139,21 +161,31 @@ impl Running<'_> {
             .sum()
     }
 
+    /// To be said right before the power is cut: an answer that comes while it is being cut is
+    /// taken for one that nobody got.
+    pub(crate) fn about_to_cut(&mut self) {
+        for writer in &mut self.writers {
+            writer.before_cut = Some(answers(writer).len());
+        }
+    }
+
     /// Waits until the writers have ended and takes down what they were told.
     pub(crate) fn finish(self) -> Tally {
         let mut tally = Tally::default();
         for mut writer in self.writers {
             writer.child.wait().expect("curl ends");
             let told = answers(&writer);
+            let judged = writer.before_cut.unwrap_or(usize::MAX);
             for (at, write) in writer.writes.into_iter().enumerate() {
                 let may = self.load.may.entry(write.key).or_insert_with(|| vec![None]);
                 match told.get(at) {
-                    Some(200..=299 | 404) => {
+                    Some(200..=299 | 404) if at < judged => {
                         tally.acknowledged += 1;
                         *may = vec![write.value];
                     }
                     answer => {
-                        tally.refused += usize::from(answer.is_some_and(|status| *status > 0));
+                        let refused = |status: &u16| !matches!(status, 0 | 200..=299 | 404);
+                        tally.refused += usize::from(answer.is_some_and(refused));
                         may.push(write.value);
                     }
                 }
@@ -174,33 +206,21 @@ fn answers(writer: &Writer) -> Vec<u16> {
     whole.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-fn nth(writer: u64, n: u64) -> Sent {
+fn nth(writer: u64, n: u64, size: usize) -> Sent {
     Sent {
         key: format!("writer-{writer}/key-{}", n % KEYS),
-        value: (n % DELETION != 3).then(|| format!("value {n}")),
+        value: (n % DELETION != 3).then(|| format!("{:x<size$}", format!("value {n} "))),
     }
 }
 
 /// What curl is told: a section per write.
 fn script_of(client: &Client, writes: &[Sent]) -> String {
-    let mut script = String::new();
-    for write in writes {
-        let (method, body) = match &write.value {
-            Some(value) => (
-                "PUT",
-                format!("data = \"{value}\"\nheader = \"Content-Type: text/plain\"\n"),
-            ),
-            None => ("DELETE", String::new()),
-        };
-        let (base, ca, user) = (&client.base, client.ca.display(), &client.user);
-        write!(
-            script,
-            "url = \"{base}/v1/store/{NODE}/{key}\"\nrequest = \"{method}\"\n{body}\
-             cacert = \"{ca}\"\nuser = \"{user}\"\nmax-time = 20\nnoproxy = \"*\"\n\
-             write-out = \"%{{stderr}}%{{http_code}}\\n\"\nnext\n",
-            key = write.key
-        )
-        .expect("text grows");
-    }
-    script
+    let section = |write: &Sent| {
+        let path = format!("/v1/store/{NODE}/{}", write.key);
+        match &write.value {
+            Some(value) => client.section("PUT", &path, Some(("text/plain", value))),
+            None => client.section("DELETE", &path, None),
+        }
+    };
+    writes.iter().map(section).collect()
 }

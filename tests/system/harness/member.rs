@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::client::{Client, Reply};
+use super::clock::Clock;
 use super::lan::Host;
 use super::program::{binary, command, scratch};
 use super::wait::{seconds, until, within};
@@ -82,16 +83,41 @@ impl Cluster {
             arguments: Vec::new(),
             user: None,
             port: 8000,
+            program: binary(),
+            wrapper: Vec::new(),
+            environment: Vec::new(),
         }
+    }
+
+    /// Runs a command of the binary on a host, about the member of that client; gives what it
+    /// prints on its standard output.
+    pub(crate) fn ask(&self, host: &Host, client: &Client, words: &[&str]) -> String {
+        let program = binary();
+        let mut all = vec![program.to_string_lossy().into_owned()];
+        all.extend(words.iter().map(|word| (*word).to_owned()));
+        all.extend(["--server".to_owned(), client.base.clone()]);
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let mut command = host.command(&all);
+        clean(&mut command).envs(self.environment());
+        let output = command.stdin(Stdio::null()).output();
+        let output = output.expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "gaggle {words:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Starts one member on each host, named a, b, c and so on, and waits until all know all.
     pub(crate) fn start_on(&self, hosts: &[Host]) -> Vec<Member> {
+        self.start_with(hosts, &[])
+    }
+
+    /// The same with further flags.
+    pub(crate) fn start_with(&self, hosts: &[Host], flags: &[&str]) -> Vec<Member> {
         let names = ["a", "b", "c", "d", "e"];
         let members: Vec<Member> = hosts
             .iter()
             .zip(names)
-            .map(|(host, name)| self.member(host, name).spawn())
+            .map(|(host, name)| self.member(host, name).with(flags).spawn())
             .collect();
         for member in &members {
             member.wait_ready();
@@ -112,6 +138,9 @@ pub(crate) struct Serve<'a> {
     arguments: Vec<String>,
     user: Option<u32>,
     port: u16,
+    program: PathBuf,
+    wrapper: Vec<String>,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// How a program ended, and all that it said.
@@ -145,6 +174,25 @@ impl Serve<'_> {
     pub(crate) fn run_by(mut self, user: u32) -> Self {
         self.user = Some(user);
         self
+    }
+
+    /// With this variable in its environment, in place of the cluster's own if that has it, too.
+    pub(crate) fn setting(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    /// As the last words of another program, which must run it as its own process.
+    pub(crate) fn under(mut self, words: Vec<String>) -> Self {
+        self.wrapper = words;
+        self
+    }
+
+    /// With a wall clock that the test turns: a build that can do that, not the release.
+    pub(crate) fn by(mut self, clock: &Clock) -> Self {
+        self.program = clock.program();
+        let file = clock.file().to_string_lossy().into_owned();
+        self.setting(Clock::VARIABLE, &file)
     }
 
     /// Starts the member and waits until it is ready.
@@ -211,8 +259,7 @@ impl Serve<'_> {
     }
 
     fn command(&self) -> Command {
-        let program = binary();
-        let program = program.to_string_lossy();
+        let program = self.program.to_string_lossy();
         let user = self.user.map(|id| id.to_string());
         let mut words = Vec::new();
         if let Some(id) = &user {
@@ -226,9 +273,12 @@ impl Serve<'_> {
                 "--",
             ]);
         }
+        words.extend(self.wrapper.iter().map(String::as_str));
         words.extend([program.as_ref(), "serve"]);
         let mut command = self.host.command(&words);
-        clean(&mut command).envs(self.cluster.environment());
+        clean(&mut command)
+            .envs(self.cluster.environment())
+            .envs(self.environment.clone());
         command
             .arg("--data")
             .arg(&self.data)
@@ -270,14 +320,24 @@ impl Member {
 
     /// Waits until it answers that it is ready.
     pub(crate) fn wait_ready(&self) {
+        assert!(self.ready_or_ended(), "the member ended:\n{}", self.said());
+    }
+
+    /// Waits until it answers that it is ready or has ended; says whether it is ready.
+    pub(crate) fn ready_or_ended(&self) -> bool {
         let ask = || (self.has_ended(), self.client.get("/readyz"));
         let settled = |(ended, reply): &(bool, Reply)| *ended || reply.status == 200;
         let (_, reply) = until("the member is ready", START, ask, settled);
-        assert_eq!(reply.status, 200, "the member ended:\n{}", self.said());
+        reply.status == 200
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether the process has ended; its parent, the test, has not looked yet.
-    fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         let state = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
         state.map_or(true, |state| state.contains(") Z "))
     }
@@ -293,6 +353,15 @@ impl Member {
         };
         let what = format!("{count} members are alive");
         until(&what, seconds(40), || self.client.members(), alive);
+    }
+
+    /// Bytes of memory that it has in use, as the kernel counts them.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("a process that runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        kilobytes.map_or(0, |count: u64| count << 10)
     }
 
     /// Sends it a signal.

@@ -42,3 +42,12 @@ pub(crate) fn until<T: Debug>(
     });
     found.unwrap_or_else(|| panic!("not within {limit:?}: {what}; last seen: {last:?}"))
 }
+
+/// Asks `check` again and again for that long: for states that must last.
+pub(crate) fn throughout(time: Duration, mut check: impl FnMut()) {
+    let started = mono();
+    while mono().since(started) < time {
+        check();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

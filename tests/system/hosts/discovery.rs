@@ -1,5 +1,6 @@
 //! Members find each other by themselves, and only those of their own cluster.
 
+pub(super) use crate::harness::agree;
 use crate::harness::{Cluster, Host, Lan, run, seconds, until};
 
 #[test]
@@ -231,24 +232,4 @@ fn a_copied_data_directory_is_noticed_and_the_later_one_refused() {
         204
     );
     agree(&[first, witness]);
-}
-
-/// Waits until all members hold the same: equal digests and byte-equal stores.
-pub(super) fn agree(members: &[crate::harness::Member]) {
-    let digests = || {
-        members
-            .iter()
-            .map(|member| member.client().digest())
-            .collect::<Vec<_>>()
-    };
-    let equal = |all: &Vec<String>| !all[0].is_empty() && all.iter().all(|one| *one == all[0]);
-    until("all digests are equal", seconds(40), digests, equal);
-    let stores: Vec<String> = members
-        .iter()
-        .map(|member| member.client().store())
-        .collect();
-    assert!(
-        stores.iter().all(|store| *store == stores[0]),
-        "equal digests, other stores: {stores:?}"
-    );
 }

@@ -1,5 +1,6 @@
 //! Several hosts on one network: finding each other, cuts, moves, and those who do not belong.
 
+mod absent;
 mod addresses;
 mod cuts;
 mod discovery;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::harness::{Cluster, Host, Lan, Member};
+use crate::harness::{Cluster, Host, Lan, Member, seconds, until};
 
 /// A member that held three keys and was stopped.
 fn stopped(cluster: &Cluster, host: &Host) -> Member {
@@ -112,4 +112,37 @@ fn a_broken_file_is_set_aside_and_nothing_is_lost() {
         let after = fs::read(again.data().join("store.json")).expect("written again");
         assert_eq!(after, before, "the readable copy is as it was");
     }
+}
+
+#[test]
+fn an_edit_of_a_strong_node_is_set_aside_and_the_others_are_taken() {
+    let (lan, cluster) = (Lan::new(), Cluster::new());
+    let host = lan.host();
+    let alone = ["--cluster-size", "1"];
+    let mut member = cluster.member(&host, "a").with(&alone).start();
+    let strong = r#"{"class":"strong"}"#;
+    let made = ["--request", "PUT", "--data", strong];
+    let made = member.client().ask(&made, "/v1/nodes/lead");
+    assert_eq!(made.status, 201, "{made:?}");
+    for (path, value) in [("/v1/store/lead/who", "ann"), ("/v1/store/web/size", "10")] {
+        assert_eq!(member.client().put(path, value).status, 201);
+    }
+    member.stop();
+    let path = member.data().join("store.json");
+    let copy = fs::read_to_string(&path).expect("the readable copy");
+    let edited = copy.replace("ann", "bob").replace("10", "20");
+    fs::write(&path, &edited).expect("an edit by hand");
+    let mut again = cluster.member(&host, "a").with(&alone).start();
+    let told = || again.client().store_json();
+    let wanted = serde_json::json!({"lead": {"who": "ann"}, "web": {"size": "20"}});
+    until("both nodes", seconds(20), told, |told| *told == wanted);
+    assert!(again.said().contains("strong nodes"), "{}", again.said());
+    again.stop();
+    let kept = names_in(again.data())
+        .iter()
+        .filter(|name| name.starts_with("store.json.edited-"))
+        .any(|name| fs::read_to_string(again.data().join(name)).is_ok_and(|text| text == edited));
+    assert!(kept, "{:?}", names_in(again.data()));
+    let after = fs::read_to_string(&path).expect("written again");
+    assert_eq!(after, copy.replace("10", "20"));
 }

@@ -4,7 +4,7 @@ use super::script::{BATCHES, open, reopened, run, states};
 use super::sim::{Operation, Replay, SimDisk, crashed};
 
 /// A sequence of coin tosses that a number decides.
-fn tosses(mut seed: u64) -> impl FnMut() -> bool {
+pub(super) fn tosses(mut seed: u64) -> impl FnMut() -> bool {
     move || {
         seed ^= seed << 13;
         seed ^= seed >> 7;

@@ -55,7 +55,7 @@ fn a_damaged_database_is_named_with_its_path_and_a_way_out_and_left_alone() {
     assert!(matches!(error, DiskError::Corrupt { .. }));
     let told = error.to_string();
     assert!(told.contains(dir.database().to_str().unwrap()), "{told}");
-    assert!(told.contains("Move the data directory aside"), "{told}");
+    assert!(told.contains("gaggle serve --repair"), "{told}");
     assert_eq!(std::fs::read(dir.database()).unwrap(), damaged);
 }
 

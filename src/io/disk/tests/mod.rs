@@ -1,13 +1,19 @@
 //! Tests of the disk: what is written is there again, whatever happens in between.
 
+mod audit;
 mod crash;
 mod damage;
 mod directory;
 mod faults;
 mod member;
 mod reload;
+mod rescue;
 mod script;
 mod sim;
+mod strong;
+mod strong_damage;
+mod strong_faults;
+mod strong_model;
 
 use super::Opening;
 use crate::model::{MemberId, WallTime};

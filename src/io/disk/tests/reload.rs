@@ -61,7 +61,12 @@ fn a_batch_sees_its_own_rows_before_they_are_on_disk() {
     let Change::Key { node, key, version } = sample(3) else {
         unreachable!()
     };
-    let older = |stamp, hash| Older { stamp, hash };
+    let replaces = crate::model::Replaces::Nothing;
+    let older = |stamp, hash| Older {
+        stamp,
+        hash,
+        replaces: replaces.clone(),
+    };
     let row = |number: u64| {
         let mut version = (*version).clone();
         version.stamp.sequence = number;
@@ -144,7 +149,7 @@ fn sample(sequence: u64) -> Change {
             member: MemberId::from_u64(7),
             sequence,
         },
-        replaces: None,
+        replaces: crate::model::Replaces::Nothing,
         author: "ann".into(),
         written: WallTime::from_millis(1),
         expires: None,

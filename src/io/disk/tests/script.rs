@@ -23,7 +23,7 @@ pub(super) fn batch(number: u64) -> Vec<Change> {
         key: key.parse().unwrap(),
         version: Arc::new(Version {
             stamp: stamp(number * 100 + sequence),
-            replaces: None,
+            replaces: crate::model::Replaces::Nothing,
             author: "ann".into(),
             written: WallTime::from_millis(number),
             expires: None,

@@ -54,7 +54,13 @@ struct Inner {
     space: usize,
     syncs: usize,
     writes: usize,
+    /// What is told to be free, and whether the reserve is taken out of it.
+    free: Option<u64>,
+    reserve: bool,
 }
+
+/// The size of the reserve, in bytes.
+pub(super) const RESERVE: u64 = 4 << 20;
 
 /// A simulated disk. Copies are the same disk.
 #[derive(Clone, Debug)]
@@ -75,6 +81,8 @@ impl SimDisk {
             space: 0,
             syncs: 0,
             writes: 0,
+            free: None,
+            reserve: false,
         })))
     }
 
@@ -82,6 +90,17 @@ impl SimDisk {
     pub(super) fn plan(&self, plan: Plan) {
         let mut inner = self.0.lock();
         (inner.plan, inner.space, inner.syncs, inner.writes) = (plan, 0, 0, 0);
+    }
+
+    /// From here on tells that this much is free besides the reserve, in bytes.
+    pub(super) fn set_free(&self, free: u64) {
+        let mut inner = self.0.lock();
+        (inner.free, inner.reserve) = (Some(free), true);
+    }
+
+    /// Flips a bit of what is on it.
+    pub(super) fn flip(&self, at: usize, bit: usize) {
+        self.0.lock().bytes[at] ^= 1 << bit;
     }
 
     /// Notes that a batch was acknowledged.
@@ -223,6 +242,10 @@ impl Medium for SimDisk {
         Ok(Arc::new(self.clone()))
     }
 
+    fn look(&self) -> io::Result<Arc<dyn StorageBackend>> {
+        Ok(Arc::new(self.clone()))
+    }
+
     fn install(&self) -> Result<(), DirError> {
         self.0.lock().trace.push(Operation::Install);
         Ok(())
@@ -240,14 +263,29 @@ impl Medium for SimDisk {
     }
 
     fn room(&self) -> Option<Room> {
-        None
+        let inner = self.0.lock();
+        inner.free.map(|free| Room {
+            free,
+            total: 1 << 40,
+            used: inner.bytes.len() as u64,
+        })
     }
 
     fn hold_reserve(&self) -> io::Result<()> {
+        let mut inner = self.0.lock();
+        if let (Some(free), false) = (inner.free, inner.reserve) {
+            let left = free.checked_sub(RESERVE);
+            inner.free = Some(left.ok_or(io::ErrorKind::StorageFull)?);
+            inner.reserve = true;
+        }
         Ok(())
     }
 
     fn release_reserve(&self) -> io::Result<()> {
+        let mut inner = self.0.lock();
+        if std::mem::take(&mut inner.reserve) {
+            inner.free = inner.free.map(|free| free + RESERVE);
+        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use super::super::edits::Edit;
 use super::super::{Aside, Import, Limits, SnapshotError, SnapshotFile, set_aside};
 use super::{NOW, put, store, text};
 use crate::model::Store;
+use crate::strong::Nodes;
 
 fn read(file: &mut SnapshotFile, store: &Store) -> Result<Import, SnapshotError> {
     file.read_edits(store, NOW, Limits::default())
@@ -28,7 +29,7 @@ fn our_own_file_is_no_edit_even_if_the_store_went_on_without_it() {
     let mut store = store(&[("n", "k", text("1"))]);
     let mut file = SnapshotFile::open(temp.path());
     assert_eq!(read(&mut file, &store).unwrap(), Import::default());
-    assert_eq!(file.write(&store, NOW).unwrap(), None);
+    assert_eq!(file.write(&store, &Nodes::default(), NOW).unwrap(), None);
     let mode = fs::metadata(file.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(names(temp.path()), ["store.json", "store.json.sum"]);
@@ -42,11 +43,11 @@ fn a_crash_between_the_record_and_the_file_leaves_no_edit_behind() {
     let temp = tempfile::tempdir().unwrap();
     let mut store = store(&[("n", "k", text("1"))]);
     let mut file = SnapshotFile::open(temp.path());
-    file.write(&store, NOW).unwrap();
+    file.write(&store, &Nodes::default(), NOW).unwrap();
     let old = fs::read(file.path()).unwrap();
     let record = fs::read_to_string(temp.path().join("store.json.sum")).unwrap();
     put(&mut store, "n", "k", text("2"), 9);
-    file.write(&store, NOW).unwrap();
+    file.write(&store, &Nodes::default(), NOW).unwrap();
     let newer = fs::read_to_string(temp.path().join("store.json.sum")).unwrap();
     fs::write(file.path(), old).unwrap();
     fs::write(temp.path().join("store.json.sum"), newer + &record).unwrap();
@@ -58,7 +59,9 @@ fn a_crash_between_the_record_and_the_file_leaves_no_edit_behind() {
 fn an_edit_made_while_the_daemon_was_down_is_imported_once() {
     let temp = tempfile::tempdir().unwrap();
     let mut store = store(&[("n", "k", text("1"))]);
-    SnapshotFile::open(temp.path()).write(&store, NOW).unwrap();
+    SnapshotFile::open(temp.path())
+        .write(&store, &Nodes::default(), NOW)
+        .unwrap();
     fs::write(temp.path().join("store.json"), r#"{"n": {"k": "2"}}"#).unwrap();
     let mut file = SnapshotFile::open(temp.path());
     let import = read(&mut file, &store).unwrap();
@@ -71,7 +74,11 @@ fn an_edit_made_while_the_daemon_was_down_is_imported_once() {
         read(&mut SnapshotFile::open(temp.path()), &store).unwrap(),
         Import::default()
     );
-    assert_eq!(file.write(&store, NOW).unwrap(), None, "it was taken over");
+    assert_eq!(
+        file.write(&store, &Nodes::default(), NOW).unwrap(),
+        None,
+        "it was taken over"
+    );
     assert_eq!(
         read(&mut SnapshotFile::open(temp.path()), &store).unwrap(),
         Import::default()
@@ -103,7 +110,7 @@ fn a_file_from_nowhere_beside_a_full_store_only_adds_and_is_kept() {
     let import = read(&mut file, &store).unwrap();
     assert_eq!((import.edits.len(), import.kept), (1, 2));
     let aside = file
-        .write(&store, NOW)
+        .write(&store, &Nodes::default(), NOW)
         .unwrap()
         .expect("it was not taken over whole");
     assert!(fs::read_to_string(aside).unwrap().contains("\"k\": \"2\""));
@@ -114,9 +121,9 @@ fn an_edit_made_while_the_daemon_runs_is_kept_under_a_dated_name() {
     let temp = tempfile::tempdir().unwrap();
     let store = store(&[("n", "k", text("1"))]);
     let mut file = SnapshotFile::open(temp.path());
-    file.write(&store, NOW).unwrap();
+    file.write(&store, &Nodes::default(), NOW).unwrap();
     fs::write(file.path(), "edited").unwrap();
-    let aside = file.write(&store, NOW).unwrap().unwrap();
+    let aside = file.write(&store, &Nodes::default(), NOW).unwrap().unwrap();
     assert_eq!(
         aside,
         temp.path().join("store.json.edited-20261121T024555Z")
@@ -127,7 +134,11 @@ fn an_edit_made_while_the_daemon_runs_is_kept_under_a_dated_name() {
             .unwrap()
             .contains("\"k\": \"1\"")
     );
-    assert_eq!(file.write(&store, NOW).unwrap(), None, "once");
+    assert_eq!(
+        file.write(&store, &Nodes::default(), NOW).unwrap(),
+        None,
+        "once"
+    );
 }
 
 #[test]
@@ -135,11 +146,11 @@ fn a_file_that_was_only_touched_is_replaced() {
     let temp = tempfile::tempdir().unwrap();
     let store = store(&[("n", "k", text("1"))]);
     let mut file = SnapshotFile::open(temp.path());
-    file.write(&store, NOW).unwrap();
+    file.write(&store, &Nodes::default(), NOW).unwrap();
     let same = fs::read(file.path()).unwrap();
     fs::remove_file(file.path()).unwrap();
     fs::write(file.path(), same).unwrap();
-    assert_eq!(file.write(&store, NOW).unwrap(), None);
+    assert_eq!(file.write(&store, &Nodes::default(), NOW).unwrap(), None);
 }
 
 #[test]
@@ -167,10 +178,10 @@ fn a_copy_that_cannot_be_written_leaves_the_old_one() {
     let temp = tempfile::tempdir().unwrap();
     let mut store = store(&[("n", "k", text("1"))]);
     let mut file = SnapshotFile::open(temp.path());
-    file.write(&store, NOW).unwrap();
+    file.write(&store, &Nodes::default(), NOW).unwrap();
     let old = fs::read(file.path()).unwrap();
     fs::create_dir(temp.path().join("store.json.new")).unwrap();
     put(&mut store, "n", "k", text("2"), 9);
-    file.write(&store, NOW).unwrap_err();
+    file.write(&store, &Nodes::default(), NOW).unwrap_err();
     assert_eq!(fs::read(file.path()).unwrap(), old);
 }

@@ -1,22 +1,37 @@
 //! What counts as an edit, and what does not.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::super::edits::{Edit, edits};
+use super::super::record::Record;
 use super::super::{Import, Limits, parse, text as writer};
 use super::{NOW, merge, put, store, text};
 use crate::model::{Content, HybridTime, Store, Value, WallTime};
+use crate::strong::Nodes;
 
 const ALL: HybridTime = HybridTime::from_bits(u64::MAX);
 
 fn written(store: &Store) -> Vec<u8> {
     let mut bytes = Vec::new();
-    writer::write(store, NOW, &mut bytes).unwrap();
+    writer::write(store, &Nodes::default(), NOW, &mut bytes).unwrap();
     bytes
 }
 
 fn compared(file: &[u8], seen: HybridTime, store: &Store) -> Import {
-    edits(&parse(file, Limits::default()).unwrap(), seen, store, NOW)
+    let record = Record {
+        hash: blake3::hash(b""),
+        length: 0,
+        newest: seen,
+        strong: BTreeMap::new(),
+    };
+    edits(
+        &parse(file, Limits::default()).unwrap(),
+        &[record],
+        store,
+        NOW,
+    )
 }
 
 fn set(node: &str, key: &str, value: Value) -> Edit {

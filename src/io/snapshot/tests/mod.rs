@@ -3,6 +3,7 @@
 mod directory;
 mod edits;
 mod parsing;
+mod strong;
 
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ fn put(store: &mut Store, node: &str, key: &str, value: Value, time: u64) {
             member: MemberId::from_u64(1),
             sequence: time,
         },
-        replaces: None,
+        replaces: crate::model::Replaces::Nothing,
         author: "ann".into(),
         written: NOW,
         expires: None,

@@ -1,0 +1,271 @@
+//! `gaggle lock`: runs a command while a lock is held.
+
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::coordination::{ask, once, path, post};
+use super::exit::{Exit, Failure};
+use super::output::{self, Printer, Rows, Tone, cell};
+use super::session::{Session, wait_for};
+use crate::config::{ClientConfig, Flags, duration};
+use crate::io::clock::{mono, sleep_until};
+use crate::io::http_client::ApiRequest;
+use crate::protocol::Mono;
+
+/// How long a command has to end by itself after it was asked to.
+const GRACE: Duration = Duration::from_secs(5);
+/// Beside the time to wait for the lock: for the way there and back, and a change of the leader.
+const ON_THE_WAY: Duration = Duration::from_secs(10);
+
+/// Run a command while holding a lock, or show the locks
+///
+/// Waits for the lock, runs the command with the lock's name in `GAGGLE_LOCK` and its fencing token
+/// in `GAGGLE_LOCK_TOKEN`, keeps the lock while the command runs, and gives it back. If the lock is
+/// lost, the command is stopped (TERM, KILL after 5s). The exit code is the command's (128 and the
+/// signal's number if a signal ended it), 5 if the lock was lost or is held and was not to be
+/// waited for, 7 if it was not free in time. Send the token along with what the command writes
+/// (If-Fence): a command that was asleep too long must not write any more. Without a command the
+/// lock is shown, without a name all locks.
+#[derive(clap::Args)]
+pub(super) struct Lock {
+    /// The lock
+    name: Option<String>,
+    /// How long the lock outlives this program if that dies
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    ttl: Duration,
+    /// How long to wait for it; 0s: not at all
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    wait: Duration,
+    /// How many may hold it at once; the same for all who use it
+    #[arg(long, default_value_t = 1)]
+    limit: u32,
+    /// What others see of the holder
+    #[arg(long)]
+    value: Option<String>,
+    /// The command and its arguments
+    #[arg(last = true)]
+    command: Vec<String>,
+}
+
+impl Lock {
+    pub(super) fn run(self, flags: Flags) -> Result<ExitCode, Failure> {
+        let config = super::client_config(flags)?;
+        let Some(name) = self.name.clone() else {
+            let all = wait_for(Session::open(&config)?.json("/v1/locks"))?;
+            let locks = all.get("locks").cloned().unwrap_or_default();
+            Printer::new(config.output).show(&locks, || rows(&locks))?;
+            return Ok(Exit::Ok.into());
+        };
+        let Some((program, args)) = self.command.split_first() else {
+            let lock = wait_for(Session::open(&config)?.json(&path("locks", &name)))?;
+            let list = Value::Array(vec![lock.clone()]);
+            Printer::new(config.output).show(&lock, || rows(&list))?;
+            return Ok(Exit::Ok.into());
+        };
+        let held = self.acquire(&config, &name)?;
+        let ended = wait_for(self.hold(&config, &held, program, args));
+        held.release(&config);
+        match ended? {
+            Ended::Child(status) => Ok(code_of(status).into()),
+            Ended::Lost(why) => Err(Failure::message(
+                Exit::Conflict,
+                format!("the lock {name:?} was lost: {why}; the command was stopped"),
+            )),
+        }
+    }
+
+    fn acquire(&self, config: &ClientConfig, name: &str) -> Result<Held, Failure> {
+        let session = Session::open_within(config, self.wait + ON_THE_WAY)?;
+        let mut body = json!({
+            "ttl": text(self.ttl),
+            "max_wait": text(self.wait),
+            "limit": self.limit,
+        });
+        if let Some(value) = &self.value {
+            body["value"] = value.as_str().into();
+        }
+        let place = format!("{}/acquire", path("locks", name));
+        let asked = mono();
+        let answer = ask(&session, once(place, &body))?;
+        let field = |name: &str| answer.get(name).map(cell).unwrap_or_default();
+        Ok(Held {
+            name: name.to_owned(),
+            nonce: field("nonce"),
+            token: field("token"),
+            // The lease began later than it was asked for, but how much later nobody knows who
+            // waited: it is renewed at once.
+            until: if self.wait.is_zero() {
+                asked.plus(self.ttl)
+            } else {
+                mono().plus(self.ttl)
+            },
+        })
+    }
+
+    /// Runs the command until it ends or the lock is lost.
+    async fn hold(
+        &self,
+        config: &ClientConfig,
+        held: &Held,
+        program: &str,
+        args: &[String],
+    ) -> Result<Ended, Failure> {
+        let spawned = Command::new(program)
+            .args(args)
+            .env("GAGGLE_LOCK", &held.name)
+            .env("GAGGLE_LOCK_TOKEN", &held.token)
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = spawned.map_err(|why| {
+            Failure::message(Exit::Error, format!("{program:?} cannot be started: {why}"))
+        })?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let renewing = renew(config, held, self.ttl);
+        tokio::pin!(renewing);
+        loop {
+            tokio::select! {
+                ended = child.wait() => return Ok(Ended::Child(ended?)),
+                why = &mut renewing => {
+                    stop(&mut child).await;
+                    return Ok(Ended::Lost(why));
+                }
+                // A terminal sends Ctrl-C to the command as well; what is sent to us alone is
+                // passed on.
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => tell(&child),
+            }
+        }
+    }
+}
+
+enum Ended {
+    Child(ExitStatus),
+    Lost(String),
+}
+
+struct Held {
+    name: String,
+    nonce: String,
+    token: String,
+    /// Until when it is certainly held.
+    until: Mono,
+}
+
+impl Held {
+    fn request(&self, action: &str) -> ApiRequest {
+        let place = format!("{}/{action}", path("locks", &self.name));
+        post(place, &json!({"nonce": self.nonce}))
+    }
+
+    /// Gives it back; if that does not succeed, it runs out by itself.
+    fn release(&self, config: &ClientConfig) {
+        let session = Session::open(config);
+        let released = session.and_then(|session| wait_for(session.send(self.request("release"))));
+        if let Err(failure) = released
+            && failure.exit != Exit::Conflict
+        {
+            let text = format!("the lock runs out by itself: {:#}", failure.error);
+            output::message("warning", Tone::Warning, &text);
+        }
+    }
+}
+
+/// Prolongs the lease again and again; completes with the reason when it is lost.
+async fn renew(config: &ClientConfig, held: &Held, ttl: Duration) -> String {
+    let mut until = held.until;
+    let mut last = String::from("no member answered in time");
+    loop {
+        let left = until.since(mono());
+        // Time to stop the command before somebody else gets the lock.
+        let margin = GRACE.min(ttl / 4);
+        let spare = left.saturating_sub(margin);
+        if spare.is_zero() {
+            return last;
+        }
+        sleep_until(mono().plus(spare.min(ttl / 3))).await;
+        let asked = mono();
+        let limit = until
+            .since(asked)
+            .min(ttl / 3)
+            .max(Duration::from_millis(50));
+        match renewed(config, held, limit).await {
+            Ok(()) => until = asked.plus(ttl),
+            Err(failure) if failure.exit == Exit::Conflict || failure.exit == Exit::NotFound => {
+                return format!("{:#}", failure.error);
+            }
+            Err(failure) => last = format!("{:#}", failure.error),
+        }
+    }
+}
+
+async fn renewed(config: &ClientConfig, held: &Held, limit: Duration) -> Result<(), Failure> {
+    let session = Session::open_within(config, limit)?;
+    session.send(held.request("renew")).await.map(drop)
+}
+
+fn tell(child: &Child) {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    if let Some(id) = id.and_then(rustix::process::Pid::from_raw) {
+        // It may just have ended by itself.
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+    }
+}
+
+async fn stop(child: &mut Child) {
+    tell(child);
+    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+        let _ = child.kill().await;
+    }
+}
+
+/// As a shell has it.
+fn code_of(status: ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt;
+    let code = status.code().or_else(|| Some(128 + status.signal()?));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+fn text(span: Duration) -> String {
+    format!("{}ms", span.as_millis())
+}
+
+fn rows(locks: &Value) -> Rows {
+    let mut rows = Rows::new([
+        "LOCK", "LIMIT", "HOLDER", "TOKEN", "EXPIRES", "VALUE", "WAITING",
+    ]);
+    for lock in locks.as_array().into_iter().flatten() {
+        let field = |at: &Value, name: &str| match at.get(name) {
+            None | Some(Value::Null) => String::new(),
+            Some(value) => cell(value),
+        };
+        let waiting = lock.get("waiters").and_then(Value::as_array);
+        let waiting = waiting.map_or(0, Vec::len).to_string();
+        let (name, limit) = (field(lock, "name"), field(lock, "limit"));
+        let holders = lock.get("holders").and_then(Value::as_array);
+        let holders = holders.cloned().unwrap_or_default();
+        if holders.is_empty() {
+            rows.push([&name, &limit, "", "", "", "", &waiting], Tone::Plain);
+        }
+        for holder in &holders {
+            let of = |field_name: &str| field(holder, field_name);
+            rows.push(
+                [
+                    &name,
+                    &limit,
+                    &of("author"),
+                    &of("token"),
+                    &of("expires"),
+                    &of("value"),
+                    &waiting,
+                ],
+                Tone::Good,
+            );
+        }
+    }
+    rows
+}

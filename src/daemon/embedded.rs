@@ -1,0 +1,389 @@
+//! Members inside a program: the strong side as a library.
+//!
+//! A [`Hall`] connects members of one process through memory. Each keeps what it must in memory or
+//! in a data directory. They found a group like members that are daemons, with the same engine:
+//!
+//! ```
+//! # async fn doc() -> Result<(), gaggle::daemon::embedded::EmbedError> {
+//! use gaggle::daemon::embedded::{Hall, Keep};
+//!
+//! let hall = Hall::new();
+//! let alone = hall.start("a", 1, Keep::InMemory).await?;
+//! let index = alone.append("rhyme", r#"{"line":"mary had a little lamb"}"#).await?;
+//! assert_eq!(index, 1);
+//! # Ok(()) }
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::io::disk::{DataDir, DirError, Disk, DiskError, Opening};
+use crate::io::tasks::Tasks;
+use crate::io::{clock, random};
+use crate::model::{ClusterId, MemberId};
+use crate::strong::engine::{
+    AskError, Engine, LogDisk, LogDiskError, Matter, MemoryDisk, Plan, Request, Seen, Settings,
+    StrongError,
+};
+
+use crate::strong::{
+    Acquire, Command, CounterOp, LockCommand, LogItem, LogOp, Millis, Nonce, Op, Outcome, Refused,
+};
+
+use super::strong::{Here, Way};
+
+/// How long a command waits for the majority.
+const LIMIT: Duration = Duration::from_secs(10);
+/// How long a member may take to stop.
+const STOPPING: Duration = Duration::from_secs(5);
+/// Memory for pages of a database, in bytes.
+const CACHE: usize = 8 << 20;
+/// The most bytes of entries that are read at once.
+const PAGE: usize = 1 << 20;
+
+/// Connects the members of one process. Cloning gives another handle to the same hall.
+#[derive(Clone, Default)]
+pub struct Hall(Arc<Mutex<BTreeMap<MemberId, Place>>>);
+
+struct Place {
+    seen: Seen,
+    engine: Engine,
+    sees: watch::Sender<Arc<Vec<Seen>>>,
+}
+
+/// Where a member keeps its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// In memory: it is gone with the member.
+    InMemory,
+    /// In this directory, synced before anything is answered.
+    OnDisk(PathBuf),
+}
+
+/// A member of a hall. It ends with [`Embedded::stop`], or when it is dropped.
+pub struct Embedded {
+    engine: Engine,
+    id: MemberId,
+    name: Arc<str>,
+    tasks: Tasks,
+    hall: Hall,
+    disk: Option<Disk>,
+}
+
+/// Why a member did not start, or did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] DiskError),
+    /// The log cannot be read or written.
+    #[error(transparent)]
+    Log(#[from] LogDiskError),
+    /// The group did not do it; only [`StrongError::Unknown`] leaves open whether it was done.
+    #[error(transparent)]
+    Group(#[from] StrongError),
+    /// The state machine refuses it; nothing was done.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A name or a JSON text that is none.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// A lock that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldLock {
+    /// The lock's name.
+    pub name: String,
+    /// What proves that it is held; a secret.
+    pub nonce: Nonce,
+    /// The fencing token: greater than that of everybody who held it before.
+    pub token: u64,
+}
+
+impl Hall {
+    /// An empty hall.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a member of a group that the first `size` members found. In a directory that was used
+    /// before it is the member that it was.
+    ///
+    /// # Errors
+    /// See [`EmbedError`]; a directory can be used by one member at a time.
+    pub async fn start(&self, name: &str, size: usize, keep: Keep) -> Result<Embedded, EmbedError> {
+        let (id, log, disk): (MemberId, Arc<dyn LogDisk>, Option<Disk>) = match keep {
+            Keep::InMemory => {
+                let id = MemberId::from_u64(random::seed());
+                (id, Arc::new(MemoryDisk::new()), None)
+            }
+            Keep::OnDisk(path) => {
+                let dir = DataDir::open(&path, clock::wall())?;
+                let opening = Opening {
+                    cluster: ClusterId::default(),
+                    member: MemberId::from_u64(random::seed()),
+                    now: clock::wall(),
+                    cache: CACHE,
+                };
+                let (disk, loaded) = Disk::open(&dir, &opening)?;
+                (loaded.identity.member, disk.log_disk(), Some(disk))
+            }
+        };
+        let seen = Seen {
+            member: id,
+            name: name.into(),
+            generation: random::seed(),
+        };
+        let tasks = Tasks::new();
+        let (sees, watched) = watch::channel(Arc::default());
+        let settings = Settings {
+            me: seen.clone(),
+            plan: Plan::Size(size),
+            promote_after: None,
+        };
+        let way = Inside {
+            hall: self.clone(),
+            me: id,
+        };
+        let world = Arc::new(Here {
+            way,
+            tasks: tasks.clone(),
+        });
+        let engine = Engine::start(settings, log, world, watched).await?;
+        let place = Place {
+            seen,
+            engine: engine.clone(),
+            sees,
+        };
+        self.0.lock().insert(id, place);
+        self.look();
+        Ok(Embedded {
+            engine,
+            id,
+            name: name.into(),
+            tasks,
+            hall: self.clone(),
+            disk,
+        })
+    }
+
+    /// Tells everybody who is here.
+    fn look(&self) {
+        let places = self.0.lock();
+        for (id, place) in &*places {
+            let others = places.iter().filter(|(other, _)| *other != id);
+            let seen = others.map(|(_, place)| place.seen.clone()).collect();
+            place.sees.send_replace(Arc::new(seen));
+        }
+    }
+
+    fn leave(&self, id: MemberId) {
+        self.0.lock().remove(&id);
+        self.look();
+    }
+}
+
+impl Embedded {
+    /// The engine, for everything that has no method of its own here: any command, reads of the
+    /// whole state, events, the group.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Its id.
+    pub fn id(&self) -> MemberId {
+        self.id
+    }
+
+    /// Appends a JSON text to an ordered log; gives its index there once a majority has it.
+    ///
+    /// # Errors
+    /// See [`EmbedError`].
+    pub async fn append(&self, log: &str, json: &str) -> Result<u64, EmbedError> {
+        let append = LogOp::Append {
+            name: log.parse().map_err(invalid)?,
+            json: json.parse().map_err(invalid)?,
+        };
+        match self.ask(Command::Op(Op::Log(append))).await? {
+            Outcome::Appended { index, .. } => Ok(index),
+            other => Err(odd(&other)),
+        }
+    }
+
+    /// The entries of an ordered log from an index on that are committed, as far as this member
+    /// has them; waits until there is one. All members give the same ones in the same order.
+    ///
+    /// # Errors
+    /// [`Refused::Trimmed`] if what was at that index was let go.
+    pub async fn committed(
+        &self,
+        log: &str,
+        from: u64,
+    ) -> Result<Vec<(u64, Arc<LogItem>)>, EmbedError> {
+        let mut changes = self.engine.changes();
+        loop {
+            changes.borrow_and_update();
+            let (view, _) = self.engine.view();
+            if let Some(log) = view.state.logs().log(log)
+                && from < log.next()
+            {
+                return Ok(log.read(from, usize::MAX, PAGE)?.items);
+            }
+            if changes.changed().await.is_err() {
+                let stopped = StrongError::Off("the member stops".to_owned());
+                return Err(stopped.into());
+            }
+        }
+    }
+
+    /// Adds to a counter; gives what it holds then.
+    ///
+    /// # Errors
+    /// See [`EmbedError`].
+    pub async fn add(&self, counter: &str, by: i64) -> Result<i64, EmbedError> {
+        let name = counter.parse().map_err(invalid)?;
+        let add = CounterOp::Add { name, by };
+        match self.ask(Command::Op(Op::Counter(add))).await? {
+            Outcome::Counter(Some(value)) => Ok(value),
+            other => Err(odd(&other)),
+        }
+    }
+
+    /// Takes a lock, waiting for it in turn for up to `wait`. It is held until it is given back,
+    /// or for `ttl`.
+    ///
+    /// # Errors
+    /// [`Refused::WaitOver`] if it did not become free in time.
+    pub async fn lock(
+        &self,
+        name: &str,
+        ttl: Duration,
+        wait: Duration,
+    ) -> Result<HeldLock, EmbedError> {
+        let nonce = Nonce::from_bytes(random::bytes16());
+        let held = |token| HeldLock {
+            name: name.to_owned(),
+            nonce,
+            token,
+        };
+        let acquire = LockCommand::Acquire(Acquire {
+            name: name.parse().map_err(invalid)?,
+            nonce,
+            ttl: Millis::from(ttl),
+            max_wait: Millis::from(wait),
+            limit: 1,
+            value: None,
+        });
+        let mut changes = self.engine.changes();
+        let answered = match self.ask(Command::Lock(acquire)).await? {
+            Outcome::Granted { token, .. } => return Ok(held(token)),
+            // The leader's answer may be ahead of what this member has applied.
+            Outcome::Waiting { .. } => self.engine.fresh(LIMIT).await?,
+            other => return Err(odd(&other)),
+        };
+        let mut view = answered;
+        loop {
+            let lock = view.state.locks().lock(name);
+            let lock = lock.ok_or(Refused::LockDeleted)?;
+            if let Some((token, _)) = lock.holders().find(|(_, at)| at.nonce == nonce) {
+                return Ok(held(*token));
+            }
+            if !lock.waiters().any(|(_, at)| at.nonce == nonce) {
+                return Err(Refused::WaitOver.into());
+            }
+            if changes.changed().await.is_err() {
+                return Err(StrongError::Off("the member stops".to_owned()).into());
+            }
+            view = self.engine.view().0;
+        }
+    }
+
+    /// Gives a lock back.
+    ///
+    /// # Errors
+    /// [`Refused::WrongNonce`] if it is not held any more.
+    pub async fn unlock(&self, lock: &HeldLock) -> Result<(), EmbedError> {
+        let release = LockCommand::Release {
+            name: lock.name.parse().map_err(invalid)?,
+            nonce: lock.nonce,
+        };
+        self.ask(Command::Lock(release)).await.map(drop)
+    }
+
+    /// Ends the member; what it has acknowledged stays where it keeps it.
+    pub async fn stop(mut self) {
+        self.hall.leave(self.id);
+        self.engine.stop().await;
+        self.tasks.stop(STOPPING).await;
+        if let Some(disk) = self.disk.take() {
+            disk.close();
+        }
+    }
+
+    async fn ask(&self, command: Command) -> Result<Outcome, EmbedError> {
+        let request = Request {
+            author: self.name.clone(),
+            request: None,
+            fences: Vec::new(),
+            command,
+        };
+        Ok(self.engine.propose(request, LIMIT).await??)
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.hall.leave(self.id);
+        self.tasks.cancel();
+    }
+}
+
+fn invalid(why: impl std::fmt::Display) -> EmbedError {
+    EmbedError::Invalid(why.to_string())
+}
+
+fn odd(outcome: &Outcome) -> EmbedError {
+    EmbedError::Invalid(format!("an outcome that does not fit: {outcome:?}"))
+}
+
+/// The way of a member in a hall.
+struct Inside {
+    hall: Hall,
+    me: MemberId,
+}
+
+impl Way for Inside {
+    fn ask(
+        &self,
+        to: MemberId,
+        about: Matter,
+        body: Bytes,
+        limit: Duration,
+    ) -> BoxFuture<'static, Result<Bytes, AskError>> {
+        let places = self.hall.0.lock();
+        let target = places.get(&to).map(|place| place.engine.clone());
+        drop(places);
+        let me = self.me;
+        async move {
+            let away = || AskError::NotReached(format!("{to} is not in the hall"));
+            let target = target.ok_or_else(away)?;
+            let silence = |_| AskError::NoAnswer("no answer in time".to_owned());
+            let answer = tokio::time::timeout(limit, target.take(me, about, &body)).await;
+            let answer = answer.map_err(silence)?;
+            answer.map_err(|why| AskError::NoAnswer(why.to_string()))
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,187 @@
+//! What a working engine does by itself: keeps the log's time going, stands for election only with
+//! a majority in sight, replaces voters that are away, and makes snapshots of large logs.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use tokio::sync::{oneshot, watch};
+
+use crate::model::WallTime;
+use crate::strong::{self, Command};
+
+use super::clerk::Waiting;
+use super::engine::{Engine, Parts};
+use super::group::Stage;
+use super::leading::{Lead, within};
+use super::types::{Voter, VoterId};
+
+/// How often all this is looked at; leases run out on time beside it.
+const LOOK: Duration = Duration::from_millis(250);
+/// How often the voters are looked at, in looks.
+const VOTERS_EVERY: u32 = 8;
+/// A snapshot is made after so many bytes of log.
+const SNAPSHOT_BYTES: u64 = 64 << 20;
+
+/// Looks after the parts until they are given up.
+pub(super) async fn keep(engine: Engine, parts: Weak<Parts>, mut alive: watch::Receiver<()>) {
+    let mut looks = 0_u32;
+    let mut snapshot_at = 0;
+    loop {
+        let next = {
+            let Some(parts) = parts.upgrade() else {
+                return;
+            };
+            engine.stand_for_election(&parts);
+            snapshot_at = make_snapshot(&parts, snapshot_at).await;
+            if looks.is_multiple_of(VOTERS_EVERY) {
+                engine.keep_voters(&parts);
+            }
+            looks = looks.wrapping_add(1);
+            engine.keep_time(&parts)
+        };
+        tokio::select! {
+            () = tokio::time::sleep(next) => {}
+            closed = alive.changed() => if closed.is_err() {
+                return;
+            },
+        }
+    }
+}
+
+async fn make_snapshot(parts: &Parts, last: u64) -> u64 {
+    let written = parts.running.log.written();
+    if written < last + SNAPSHOT_BYTES {
+        return last;
+    }
+    // An engine that stopped says so elsewhere.
+    drop(parts.running.raft.trigger().snapshot().await);
+    written
+}
+
+impl Engine {
+    /// A voter that sees no majority cannot win an election; if it tried, it would only raise the
+    /// term and so disturb the leader when it comes back.
+    fn stand_for_election(&self, parts: &Parts) {
+        let seen = self.0.seen.borrow();
+        let me = self.0.settings.me.member;
+        let voters = parts.voters();
+        let sees =
+            |node: &Voter| node.member == me || seen.iter().any(|peer| peer.member == node.member);
+        let live = voters.iter().filter(|(_, node)| sees(node)).count();
+        let has_majority = live * 2 > voters.len();
+        parts.running.raft.runtime_config().elect(has_majority);
+    }
+
+    /// Brings the time into the log when something ends by it; gives the time until the next look.
+    fn keep_time(&self, parts: &Parts) -> Duration {
+        if parts.lead() != Lead::Me {
+            return LOOK;
+        }
+        let view = self.0.shown.view();
+        let Some(deadline) = view.state.next_deadline() else {
+            return LOOK;
+        };
+        let clock = view.state.clock();
+        let now = self.0.clock.now(self.0.world.as_ref());
+        // Before its first command nobody knows where the leader's clock stands.
+        let is_unknown = clock.wall(clock.now()) == WallTime::from_millis(0);
+        let due = clock.wall(deadline).millis();
+        if is_unknown || due <= now.millis() {
+            self.tick(parts);
+            return LOOK.min(Duration::from_millis(20));
+        }
+        LOOK.min(Duration::from_millis(due - now.millis()))
+    }
+
+    fn tick(&self, parts: &Parts) {
+        let entry = strong::Entry {
+            time: WallTime::from_millis(0),
+            author: self.0.settings.me.name.clone(),
+            request: None,
+            fences: Vec::new(),
+            command: Command::Tick,
+        };
+        let (done, _) = oneshot::channel();
+        // With a full queue other commands bring the time.
+        drop(parts.commands.try_send(Waiting { entry, done }));
+    }
+
+    /// Replaces voters that are away, one at a time.
+    fn keep_voters(&self, parts: &Arc<Parts>) {
+        if parts.lead() != Lead::Me {
+            self.0.away.lock().clear();
+            return;
+        }
+        let Some((gone, step_in)) = self.replacement(parts) else {
+            return;
+        };
+        let mut voters: std::collections::BTreeSet<VoterId> =
+            parts.voters().into_iter().map(|(id, _)| id).collect();
+        voters.remove(&gone);
+        voters.insert(step_in);
+        tracing::warn!(%gone, %step_in, "a learner takes the place of a voter that is away");
+        let change = ChangeMembers::ReplaceAllVoters(voters);
+        let raft = parts.running.raft.clone();
+        self.0.world.spawn(Box::pin(async move {
+            let done = within(raft.change_membership(change, true)).await;
+            tracing::info!(outcome = ?done, "the voters were changed");
+        }));
+    }
+
+    /// A voter that is to be replaced, and the learner that takes its place.
+    fn replacement(&self, parts: &Parts) -> Option<(VoterId, VoterId)> {
+        let (voters, learners) = {
+            let metrics = parts.running.raft.metrics();
+            let metrics = metrics.borrow();
+            let membership = metrics.membership_config.membership();
+            if membership.get_joint_config().len() > 1 {
+                return None;
+            }
+            let learners = membership.learner_ids();
+            let learners: Vec<(VoterId, Voter)> = learners
+                .filter_map(|id| Some((id, membership.get_node(&id)?.clone())))
+                .collect();
+            (parts.voters(), learners)
+        };
+        let now = self.0.world.mono();
+        let seen = self.0.seen.borrow().clone();
+        let me = self.0.settings.me.member;
+        let is_seen =
+            |node: &Voter| node.member == me || seen.iter().any(|peer| peer.member == node.member);
+        let (mut away, mut gone) = (self.0.away.lock(), None);
+        away.retain(|member, _| voters.iter().any(|(_, node)| node.member == *member));
+        for (id, node) in &voters {
+            if self.has_another_id(*id, node) {
+                gone = Some(*id);
+            } else if is_seen(node) {
+                away.remove(&node.member);
+            } else {
+                let since = *away.entry(node.member).or_insert(now);
+                let limit = self.0.settings.promote_after;
+                if limit.is_some_and(|limit| now.since(since) >= limit) {
+                    gone = gone.or(Some(*id));
+                }
+            }
+        }
+        let gone = gone?;
+        let live = voters
+            .iter()
+            .filter(|(id, node)| *id != gone && is_seen(node));
+        if live.count() * 2 <= voters.len() {
+            return None;
+        }
+        let is_fit = |(id, node): &&(VoterId, Voter)| {
+            is_seen(node) && !self.has_another_id(*id, node) && parts.is_caught_up(*id)
+        };
+        let step_in = learners.iter().find(is_fit)?;
+        Some((gone, step_in.0))
+    }
+
+    /// Whether a member says that it takes part under another id now.
+    fn has_another_id(&self, id: VoterId, node: &Voter) -> bool {
+        let told = self.0.told.lock();
+        let told = told.get(&node.member).map(|(_, told)| &told.belonging);
+        told.is_some_and(|stands| stands.voter != id && matches!(stands.stage, Stage::In(_)))
+    }
+}

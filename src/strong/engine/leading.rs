@@ -1,0 +1,375 @@
+//! What only the leader can do: found, asked, and done if it is this member.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::ChangeMembers;
+use openraft::error::{ClientWriteError, RaftError};
+use tokio::sync::oneshot;
+
+use crate::model::MemberId;
+use crate::strong::{self, Answer};
+
+use super::clerk::{self, Failed, Waiting};
+use super::encoding::{EncodingError, decode, encode};
+use super::engine::{Engine, Parts, StrongError};
+use super::group::GroupId;
+use super::message::{GroupAsk, RequestAsk, RequestReply};
+use super::readers::Unconfirmed;
+use super::running::{ELECTION, HEARTBEAT};
+use super::types::{Voter, VoterId};
+use super::world::{AskError, Matter};
+
+/// How long a request waits for a leader: an election takes no longer.
+const PATIENCE: Duration = Duration::from_millis(ELECTION.0 + 2 * ELECTION.1);
+/// How long after it was heard a leader counts as one.
+const HEARD: Duration = Duration::from_millis(ELECTION.1 + 2 * HEARTBEAT);
+/// How long it is waited before a leader is looked for again.
+const AGAIN: Duration = Duration::from_millis(25);
+/// How long a change of the voters may take.
+const CHANGE: Duration = Duration::from_secs(20);
+
+/// Who leads, as far as this member knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lead {
+    /// This member, with a majority behind it lately.
+    Me,
+    /// Another one, which was heard lately.
+    Other(VoterId, MemberId),
+    /// Nobody.
+    Nobody,
+}
+
+impl Parts {
+    /// Who leads.
+    pub(super) fn lead(&self) -> Lead {
+        let metrics = self.running.raft.metrics();
+        let metrics = metrics.borrow();
+        let Some(leader) = metrics.current_leader else {
+            return Lead::Nobody;
+        };
+        if metrics.running_state.is_err() {
+            return Lead::Nobody;
+        }
+        let membership = metrics.membership_config.membership();
+        if leader == self.running.voter {
+            let alone = u64::try_from(clerk::ALONE.as_millis()).unwrap_or(u64::MAX);
+            let is_sole = membership.voter_ids().all(|id| id == leader);
+            let is_backed = metrics.millis_since_quorum_ack.is_none_or(|ms| ms <= alone);
+            return if is_sole || is_backed {
+                Lead::Me
+            } else {
+                Lead::Nobody
+            };
+        }
+        let is_heard = self.running.heard().is_some_and(|ago| ago <= HEARD);
+        match membership.get_node(&leader) {
+            Some(node) if is_heard => Lead::Other(leader, node.member),
+            _ => Lead::Nobody,
+        }
+    }
+}
+
+impl Engine {
+    /// Puts a command into the log.
+    pub(super) async fn command(
+        &self,
+        entry: strong::Entry,
+        limit: Duration,
+    ) -> Result<Answer, StrongError> {
+        let may_repeat = entry.request.is_some();
+        let ask = RequestAsk::Command(entry.encode().into());
+        match self.to_leader(ask, may_repeat, limit).await? {
+            RequestReply::Answer(answer) => Ok(answer),
+            other => Err(odd(&other)),
+        }
+    }
+
+    /// From which entry of the Raft log on a read is fresh.
+    pub(super) async fn read_index(&self, limit: Duration) -> Result<Option<u64>, StrongError> {
+        let reply = self.to_leader(RequestAsk::ReadIndex, true, limit).await;
+        let reply = reply.map_err(|error| match error {
+            // Of a question nothing is left open.
+            StrongError::Unknown(_) => StrongError::NoQuorum,
+            error => error,
+        });
+        match reply? {
+            RequestReply::ReadIndex(index) => Ok(index),
+            other => Err(odd(&other)),
+        }
+    }
+
+    /// Lets the leader do something about the voters.
+    pub(super) async fn manage(&self, ask: RequestAsk) -> Result<(), StrongError> {
+        match self.to_leader(ask, false, CHANGE).await? {
+            RequestReply::Done => Ok(()),
+            RequestReply::Impossible(why) => Err(StrongError::Impossible(why)),
+            other => Err(odd(&other)),
+        }
+    }
+
+    async fn to_leader(
+        &self,
+        ask: RequestAsk,
+        may_repeat: bool,
+        limit: Duration,
+    ) -> Result<RequestReply, StrongError> {
+        let begun = self.0.world.mono();
+        let (deadline, patience) = (begun.plus(limit), begun.plus(limit.min(PATIENCE)));
+        let mut doubt = None;
+        loop {
+            let left = deadline.since(self.0.world.mono());
+            let parts = self.parts();
+            let reply = match &parts {
+                // It may be there soon.
+                Err(_) => RequestReply::NotLeader,
+                Ok(parts) => match parts.lead() {
+                    Lead::Nobody => RequestReply::NoQuorum,
+                    Lead::Me => self.serve(parts, ask.clone(), left).await,
+                    leader @ Lead::Other(_, member) => tokio::select! {
+                        reply = self.ask_leader(parts.running.group, member, &ask, left) => reply,
+                        () = parts.replaced(leader) => {
+                            RequestReply::Unknown("the leader was replaced".to_owned())
+                        }
+                    },
+                },
+            };
+            let now = self.0.world.mono();
+            match reply {
+                RequestReply::NotLeader | RequestReply::NoQuorum => {
+                    // A question that was lost on its way can be given up like one not asked yet.
+                    let may_end = doubt.is_none() || matches!(ask, RequestAsk::ReadIndex);
+                    if now >= patience && may_end {
+                        return Err(parts.err().unwrap_or(StrongError::NoQuorum));
+                    }
+                }
+                RequestReply::Overloaded if doubt.is_none() => {
+                    return Err(StrongError::Overloaded);
+                }
+                RequestReply::Overloaded => {}
+                RequestReply::Unknown(why) if may_repeat => doubt = Some(why),
+                RequestReply::Unknown(why) => return Err(StrongError::Unknown(why)),
+                reply => return Ok(reply),
+            }
+            if now >= deadline {
+                return Err(doubt.map_or(StrongError::NoQuorum, StrongError::Unknown));
+            }
+            tokio::time::sleep(AGAIN.min(deadline.since(now))).await;
+        }
+    }
+
+    async fn ask_leader(
+        &self,
+        group: GroupId,
+        leader: MemberId,
+        ask: &RequestAsk,
+        limit: Duration,
+    ) -> RequestReply {
+        let body = encode(&(group, ask, limit));
+        // A little longer than the leader takes, so that its own answer arrives.
+        let wait = limit + Duration::from_millis(HEARTBEAT);
+        match self.0.world.ask(leader, Matter::Request, body, wait).await {
+            Ok(answer) => decode(&answer)
+                .unwrap_or_else(|why: EncodingError| RequestReply::Unknown(why.to_string())),
+            Err(AskError::NotReached(_)) => RequestReply::NotLeader,
+            Err(AskError::NoAnswer(why)) => RequestReply::Unknown(why),
+        }
+    }
+
+    /// Takes what another member passes on.
+    pub(super) async fn take_request(&self, body: &[u8]) -> Result<Bytes, EncodingError> {
+        let (group, ask, limit): (GroupId, RequestAsk, Duration) = decode(body)?;
+        let reply = match self.parts() {
+            Ok(parts) if parts.running.group == group && parts.lead() == Lead::Me => {
+                self.serve(&parts, ask, limit).await
+            }
+            _ => RequestReply::NotLeader,
+        };
+        Ok(encode(&reply))
+    }
+
+    /// Does what only the leader can do.
+    async fn serve(&self, parts: &Parts, ask: RequestAsk, limit: Duration) -> RequestReply {
+        match ask {
+            RequestAsk::Command(bytes) => serve_command(parts, &bytes, limit).await,
+            RequestAsk::ReadIndex => {
+                let (read, index) = oneshot::channel();
+                if parts.reads.try_send(read).is_err() {
+                    return RequestReply::Overloaded;
+                }
+                match index.await {
+                    Ok(Ok(index)) => RequestReply::ReadIndex(index),
+                    Ok(Err(Unconfirmed::NoQuorum)) => RequestReply::NoQuorum,
+                    Ok(Err(Unconfirmed::NotLeader)) | Err(_) => RequestReply::NotLeader,
+                }
+            }
+            RequestAsk::Join(voter, node) => {
+                let added = parts.running.raft.add_learner(voter, node, false);
+                within(added).await
+            }
+            RequestAsk::Promote(member) => self.serve_promote(parts, member).await,
+            RequestAsk::Demote(member) => self.serve_demote(parts, member).await,
+            RequestAsk::Transfer(member) => self.serve_transfer(parts, member).await,
+        }
+    }
+
+    async fn serve_promote(&self, parts: &Parts, member: MemberId) -> RequestReply {
+        let Some((id, is_voter)) = parts.find(member) else {
+            return no(format!("member {member} is not in the group"));
+        };
+        if is_voter {
+            return RequestReply::Done;
+        }
+        if !parts.is_caught_up(id) {
+            return no(format!("member {member} is too far behind to vote"));
+        }
+        let more = ChangeMembers::AddVoterIds([id].into());
+        within(parts.running.raft.change_membership(more, true)).await
+    }
+
+    async fn serve_demote(&self, parts: &Parts, member: MemberId) -> RequestReply {
+        let Some((id, is_voter)) = parts.find(member) else {
+            return no(format!("member {member} is not in the group"));
+        };
+        if !is_voter {
+            return RequestReply::Done;
+        }
+        if parts.voters().len() == 1 {
+            return no("it is the only voter".to_owned());
+        }
+        if id == parts.running.voter {
+            return no("it leads: let another voter lead first".to_owned());
+        }
+        let fewer = ChangeMembers::RemoveVoters([id].into());
+        within(parts.running.raft.change_membership(fewer, true)).await
+    }
+
+    /// Holds the signs of life back and lets another voter stand for election.
+    async fn serve_transfer(&self, parts: &Parts, member: MemberId) -> RequestReply {
+        let Some((id, true)) = parts.find(member) else {
+            return no(format!("member {member} is no voter"));
+        };
+        if id == parts.running.voter {
+            return RequestReply::Done;
+        }
+        if !parts.is_caught_up(id) {
+            return no(format!("member {member} is too far behind to lead"));
+        }
+        let raft = &parts.running.raft;
+        raft.runtime_config().heartbeat(false);
+        raft.runtime_config().elect(false);
+        // Voters turn no candidate down once they have heard nothing of the leader for so long.
+        tokio::time::sleep(Duration::from_millis(ELECTION.1 + HEARTBEAT)).await;
+        let elect = encode(&GroupAsk::Elect(parts.running.group));
+        let limit = Duration::from_millis(ELECTION.1);
+        let told = self.0.world.ask(member, Matter::Group, elect, limit).await;
+        let end = self.0.world.mono().plus(PATIENCE);
+        while parts.lead() == Lead::Me && self.0.world.mono() < end {
+            tokio::time::sleep(AGAIN).await;
+        }
+        raft.runtime_config().heartbeat(true);
+        raft.runtime_config().elect(true);
+        match told {
+            Err(error) => no(format!("member {member} does not answer: {error}")),
+            Ok(_) if parts.lead() == Lead::Me => no(format!("member {member} was not elected")),
+            Ok(_) => RequestReply::Done,
+        }
+    }
+}
+
+impl Parts {
+    /// Completes when somebody else leads.
+    async fn replaced(&self, leader: Lead) {
+        let mut metrics = self.running.raft.metrics();
+        loop {
+            let now = self.lead();
+            if now != leader && now != Lead::Nobody {
+                return;
+            }
+            if metrics.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The id under which a member takes part, and whether it votes.
+    fn find(&self, member: MemberId) -> Option<(VoterId, bool)> {
+        let metrics = self.running.raft.metrics();
+        let metrics = metrics.borrow();
+        let membership = metrics.membership_config.membership();
+        let mut nodes = membership.nodes();
+        let (id, _) = nodes.find(|(_, node)| node.member == member)?;
+        Some((*id, membership.voter_ids().any(|voter| voter == *id)))
+    }
+
+    /// All voters.
+    pub(super) fn voters(&self) -> Vec<(VoterId, Voter)> {
+        let metrics = self.running.raft.metrics();
+        let metrics = metrics.borrow();
+        let membership = metrics.membership_config.membership();
+        let voters = membership.voter_ids();
+        voters
+            .filter_map(|id| Some((id, membership.get_node(&id)?.clone())))
+            .collect()
+    }
+
+    /// Whether a peer has nearly all entries that this leader has.
+    pub(super) fn is_caught_up(&self, id: VoterId) -> bool {
+        let metrics = self.running.raft.metrics();
+        let metrics = metrics.borrow();
+        let last = metrics.last_log_index.unwrap_or(0);
+        let replication = metrics.replication.as_ref();
+        let matched = replication.and_then(|all| all.get(&id)).copied().flatten();
+        matched.is_some_and(|matched| matched.index + 1_000 >= last)
+    }
+}
+
+async fn serve_command(parts: &Parts, bytes: &[u8], limit: Duration) -> RequestReply {
+    let entry = match strong::Entry::decode(bytes) {
+        Ok(entry) => entry,
+        Err(why) => return RequestReply::Impossible(why.to_string()),
+    };
+    if let Err(refused) = entry.check() {
+        return RequestReply::Answer(Err(refused));
+    }
+    let (done, answer) = oneshot::channel();
+    if parts.commands.try_send(Waiting { entry, done }).is_err() {
+        return RequestReply::Overloaded;
+    }
+    match tokio::time::timeout(limit, answer).await {
+        Ok(Ok(Ok(answer))) => RequestReply::Answer(answer),
+        Ok(Ok(Err(Failed::NotLeader))) => RequestReply::NotLeader,
+        Ok(Ok(Err(Failed::Unknown)) | Err(_)) => {
+            RequestReply::Unknown("the leader changed while it was written".to_owned())
+        }
+        Err(_elapsed) => {
+            RequestReply::Unknown("the majority did not confirm it in time".to_owned())
+        }
+    }
+}
+
+/// A change of who belongs to the group, within a time.
+pub(super) async fn within<T>(
+    change: impl Future<Output = Result<T, RaftError<VoterId, ClientWriteError<VoterId, Voter>>>>,
+) -> RequestReply {
+    match tokio::time::timeout(CHANGE, change).await {
+        Ok(Ok(_)) => RequestReply::Done,
+        Ok(Err(error)) => match error.into_api_error() {
+            Some(ClientWriteError::ForwardToLeader(_)) => RequestReply::NotLeader,
+            Some(ClientWriteError::ChangeMembershipError(why)) => no(why.to_string()),
+            None => RequestReply::Unknown("the engine stopped".to_owned()),
+        },
+        Err(_elapsed) => RequestReply::Unknown("the majority did not confirm it".to_owned()),
+    }
+}
+
+fn no(why: String) -> RequestReply {
+    RequestReply::Impossible(why)
+}
+
+fn odd(reply: &RequestReply) -> StrongError {
+    match reply {
+        RequestReply::Impossible(why) => StrongError::Impossible(why.clone()),
+        other => StrongError::Unknown(format!("an answer that does not fit: {other:?}")),
+    }
+}

@@ -1,0 +1,290 @@
+//! What an operator sees of the group, and can do about it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::MemberId;
+
+use super::disk::{Cell, Kept, LogChange, LogDisk, LogDiskError};
+use super::encoding::encode;
+use super::engine::{Engine, Now, StrongError};
+use super::group::{Belonging, Group, GroupId, Plan, Stage};
+use super::leading::Lead;
+use super::log::{Log, set};
+use super::machine::{Machine, Shown};
+use super::message::RequestAsk;
+use super::portraits::{Current, Portraits};
+use super::running::on_thread;
+use super::scribe::Scribe;
+use super::types::{SnapshotMeta, StoredMembership, Vote, Voter, VoterId};
+
+/// How a member's strong side stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// How the group is to be founded.
+    pub plan: Plan,
+    /// In one word: `forming`, `working`, `fenced` or `failed`.
+    pub state: &'static str,
+    /// Why it does not work, if it does not.
+    pub why: Option<String>,
+    /// The group, if there is one.
+    pub group: Option<Group>,
+    /// The id under which this member takes part.
+    pub voter: VoterId,
+    /// Who leads, as far as this member knows.
+    pub leader: Option<MemberId>,
+    /// The term.
+    pub term: u64,
+    /// The index of the last entry in the log of this member.
+    pub last: u64,
+    /// The index of the last entry that it applied.
+    pub applied: u64,
+    /// Up to where its snapshot reaches.
+    pub snapshot: u64,
+    /// For how long nobody has confirmed what is here.
+    pub age: Option<Duration>,
+    /// Who takes part, voters first.
+    pub members: Vec<Part>,
+}
+
+/// A member's part in the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The id under which it takes part.
+    pub voter: VoterId,
+    /// The member.
+    pub member: MemberId,
+    /// Its name when it joined.
+    pub name: String,
+    /// Whether it votes.
+    pub votes: bool,
+    /// How many entries it lacks; known to the leader only.
+    pub lacks: Option<u64>,
+}
+
+impl Engine {
+    /// How this member's strong side stands.
+    pub fn status(&self) -> Status {
+        let stands = self.stands();
+        let (state, why) = match &*self.0.now.borrow() {
+            Now::Forming(why) => ("forming", Some(why.clone())),
+            Now::Working(_) if !matches!(stands.stage, Stage::In(_)) => {
+                ("forming", Some("the group is being founded".to_owned()))
+            }
+            Now::Working(_) => ("working", None),
+            Now::Fenced(_, other) => (
+                "fenced",
+                Some(format!("group {} was founded before", other.id)),
+            ),
+            Now::Failed(why) => ("failed", Some(why.clone())),
+        };
+        let mut status = Status {
+            plan: self.0.settings.plan.clone(),
+            state,
+            why,
+            group: match &stands.stage {
+                Stage::In(group) | Stage::Fenced(group, _) => Some(group.clone()),
+                Stage::Looking | Stage::Proposing(..) | Stage::Promised(_) => None,
+            },
+            voter: stands.voter,
+            leader: None,
+            term: 0,
+            last: 0,
+            applied: 0,
+            snapshot: 0,
+            age: self.view().1,
+            members: Vec::new(),
+        };
+        if let Ok(parts) = self.parts() {
+            let me = self.0.settings.me.member;
+            status.leader = match parts.lead() {
+                Lead::Me => Some(me),
+                Lead::Other(_, member) => Some(member),
+                Lead::Nobody => None,
+            };
+            let metrics = parts.running.raft.metrics();
+            let metrics = metrics.borrow();
+            status.term = metrics.current_term;
+            status.last = metrics.last_log_index.unwrap_or(0);
+            status.applied = metrics.last_applied.map_or(0, |id| id.index);
+            status.snapshot = metrics.snapshot.map_or(0, |id| id.index);
+            let membership = metrics.membership_config.membership();
+            let voters: Vec<VoterId> = membership.voter_ids().collect();
+            status.members = membership
+                .nodes()
+                .map(|(id, node)| Part {
+                    voter: *id,
+                    member: node.member,
+                    name: node.name.clone(),
+                    votes: voters.contains(id),
+                    lacks: metrics.replication.as_ref().and_then(|all| {
+                        let matched = (*all.get(id)?).map_or(0, |matched| matched.index);
+                        Some(status.last.saturating_sub(matched))
+                    }),
+                })
+                .collect();
+            status
+                .members
+                .sort_by_key(|part| (!part.votes, part.member));
+        }
+        status
+    }
+
+    /// Makes a learner a voter.
+    ///
+    /// # Errors
+    /// See [`StrongError`]; [`StrongError::Impossible`] says why it cannot vote.
+    pub async fn promote(&self, member: MemberId) -> Result<(), StrongError> {
+        self.manage(RequestAsk::Promote(member)).await
+    }
+
+    /// Makes a voter a learner.
+    ///
+    /// # Errors
+    /// See [`StrongError`].
+    pub async fn demote(&self, member: MemberId) -> Result<(), StrongError> {
+        self.manage(RequestAsk::Demote(member)).await
+    }
+
+    /// Lets a voter lead.
+    ///
+    /// # Errors
+    /// See [`StrongError`].
+    pub async fn transfer(&self, member: MemberId) -> Result<(), StrongError> {
+        self.manage(RequestAsk::Transfer(member)).await
+    }
+
+    /// Gives up the strong side of this member: it begins again, with another id, as a learner of
+    /// whatever group it meets, or founds a new one.
+    ///
+    /// # Errors
+    /// When that cannot be written down.
+    pub async fn reset(&self) -> Result<(), StrongError> {
+        self.begin_again()
+            .await
+            .map_err(|error| StrongError::Impossible(error.to_string()))
+    }
+
+    /// Goes on alone after the majority was lost for good: this member becomes the only voter of a
+    /// group of its own, with everything that is in its log. Whoever is left of the group before
+    /// begins again as a learner as soon as it meets this one.
+    ///
+    /// # Errors
+    /// [`StrongError::Impossible`] if there is a leader, or nothing to recover.
+    pub async fn recover(&self) -> Result<GroupId, StrongError> {
+        let impossible = |why: &str| StrongError::Impossible(why.to_owned());
+        let status = self.status();
+        if status.leader.is_some() {
+            return Err(impossible("the group has a leader: nothing is lost"));
+        }
+        let mut belonging = self.0.belonging.lock().await;
+        let (Stage::In(before) | Stage::Fenced(before, _)) = belonging.stage.clone() else {
+            return Err(impossible("this member is in no group"));
+        };
+        let stopping = Now::Forming("the group is recovered".to_owned());
+        if let Now::Working(parts) = self.0.now.send_replace(stopping) {
+            parts.running.stop().await;
+        }
+        let id = GroupId(u128::from_le_bytes(self.0.world.random()));
+        let random = self.0.world.random();
+        let voter = VoterId(u64::from_le_bytes(
+            random[..8].try_into().unwrap_or_default(),
+        ));
+        let me = Voter {
+            member: self.0.settings.me.member,
+            name: self.0.settings.me.name.to_string(),
+        };
+        let mut was = before.was.clone();
+        was.push(before.id);
+        let group = Group {
+            id,
+            founded: self.0.world.wall(),
+            epoch: before.epoch + 1,
+            was,
+            founders: [(voter, me.clone())].into(),
+        };
+        let failed = |error: LogDiskError| StrongError::Impossible(error.to_string());
+        let changes = self.rewritten(voter, me).await.map_err(failed)?;
+        let next = Belonging {
+            voter,
+            stage: Stage::In(group),
+        };
+        self.stand_as(&mut belonging, next, changes)
+            .await
+            .map_err(failed)?;
+        tracing::warn!(group = %id, "the group goes on with this member as its only voter");
+        Ok(id)
+    }
+
+    /// The changes that put the whole log into a snapshot, in which this member is the only voter.
+    async fn rewritten(&self, voter: VoterId, me: Voter) -> Result<Vec<LogChange>, LogDiskError> {
+        let (disk, world) = (self.0.disk.clone(), self.0.world.clone());
+        let scribe = Scribe::start(disk.clone(), world.as_ref());
+        let opening = {
+            let (disk, world, scribe) = (disk.clone(), world.clone(), scribe.clone());
+            move || {
+                let kept: Kept = disk.load()?;
+                let (_, view) = Portraits::open(disk.clone(), &kept, scribe.clone())?;
+                let log = Log::open(disk, &kept, scribe, world)?;
+                Ok::<_, LogDiskError>((view, log))
+            }
+        };
+        let broke_off = || LogDiskError::Failed("reading the strong side broke off".to_owned());
+        let opened = on_thread(world.as_ref(), opening).await;
+        let (view, log) = opened.ok_or_else(broke_off)??;
+        let view = all_applied(view, &log, disk, scribe).await?;
+        let term = view.applied.map_or(0, |id| id.leader_id.term);
+        let term = term.max(log.vote().map_or(0, |vote| vote.leader_id().term));
+        let nodes = BTreeMap::from([(voter, me)]);
+        let membership = openraft::Membership::new(vec![[voter].into()], nodes);
+        let meta = SnapshotMeta {
+            last_log_id: view.applied,
+            last_membership: StoredMembership::new(view.applied, membership),
+            snapshot_id: format!("recovered-{term}"),
+        };
+        let mut changes = vec![LogChange::Wipe];
+        let mut pieces = 0;
+        for bytes in view.state.pieces() {
+            changes.push(LogChange::Piece {
+                snapshot: 1,
+                piece: pieces,
+                bytes: bytes.into(),
+            });
+            pieces += 1;
+        }
+        changes.push(set(Cell::Vote, &Vote::new(term, voter)));
+        changes.extend(
+            view.applied
+                .map(|id| LogChange::Set(Cell::Purged, encode(&id))),
+        );
+        changes.push(set(
+            Cell::Snapshot,
+            &Current {
+                number: 1,
+                pieces,
+                meta,
+            },
+        ));
+        Ok(changes)
+    }
+}
+
+/// The state after all entries of the log, committed or not: what was acknowledged is among them.
+async fn all_applied(
+    view: super::View,
+    log: &Log,
+    disk: std::sync::Arc<dyn LogDisk>,
+    scribe: Scribe,
+) -> Result<super::View, LogDiskError> {
+    use openraft::storage::RaftStateMachine;
+
+    let from = view.applied.map_or(0, |id| id.index + 1);
+    let entries = log.all_from(from).await?;
+    let kept = Kept::default();
+    let (portraits, _) = Portraits::open(disk, &kept, scribe)?;
+    let shown = std::sync::Arc::new(Shown::new());
+    let mut machine = Machine::new(shown.clone(), portraits.into(), view);
+    let applied = machine.apply(entries).await;
+    applied.map_err(|error| LogDiskError::Corrupt(error.to_string()))?;
+    Ok(shown.view().as_ref().clone())
+}

@@ -1,0 +1,14 @@
+//! Groups of members in one process: founding, leading, reading, losing and coming back.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says where by its backtrace"
+)]
+
+mod embedding;
+mod forming;
+mod linearizable;
+mod model;
+mod net;
+mod steps;
+mod surviving;
