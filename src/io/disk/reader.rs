@@ -7,7 +7,6 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
 use super::audit::{self, Cursor, Portion, Tables};
 use super::engine::{Failure, Shared};
 use super::fault::Fault;
-use super::medium::Medium;
 use super::pages::Pages;
 use super::rows::{self, BadRow, ENTRIES, EntryRow, HISTORY};
 use super::state::{About, about, about_in};
@@ -43,7 +42,7 @@ impl DiskReader {
     /// When the database is closed, or the disk cannot be read. Damage is part of the portion.
     pub fn portion(&self, from: &Cursor, limit: u64) -> Result<Portion, DiskError> {
         self.shared.read("reading what is on the disk", |db| {
-            portion(self.shared.medium.as_ref(), db, from, limit)
+            portion(&self.shared, db, from, limit)
         })
     }
 
@@ -124,50 +123,42 @@ fn versions(db: &Database, node: &NodeName, key: &KeyName) -> Result<Vec<Arc<Ver
     }
 }
 
-/// How often the newest commit is looked for on the disk: the writer may commit in between.
-const LOOKS: usize = 50;
-
-fn portion(
-    medium: &dyn Medium,
-    db: &Database,
-    from: &Cursor,
-    limit: u64,
-) -> Result<Portion, Failure> {
+fn portion(shared: &Shared, db: &Database, from: &Cursor, limit: u64) -> Result<Portion, Failure> {
+    // The engine may write the header before the pages of a commit: who reads the file while one
+    // is written takes it for damage.
+    let turn = shared.turn();
+    // Pages that this transaction can see are not used again while it lives.
+    let read = db.begin_read()?;
+    let newest = commits_in(&about(&read)?);
+    let opened = shared
+        .medium
+        .look()
+        .map_err(|_| BadRow("it cannot be opened"))
+        .and_then(Pages::open);
+    drop(turn);
     let mut faults = Vec::new();
-    for _ in 0..LOOKS {
-        faults.clear();
-        // Pages that this transaction can see are not used again while it lives.
-        let read = db.begin_read()?;
-        let newest = commits_in(&about(&read)?);
-        let opened = medium
-            .look()
-            .map_err(|_| BadRow("it cannot be opened"))
-            .and_then(Pages::open);
-        let mut pages = match opened {
-            Ok(pages) => pages,
-            Err(why) => {
-                faults.push(Fault::new("gaggle.redb", why.0));
-                continue;
-            }
-        };
-        for commit in pages.commits() {
-            let tables = Tables::of(&mut pages, commit, &mut faults);
-            let meta = tables.meta(&mut pages, &mut faults);
-            if about_in(&meta).is_ok_and(|about| commits_in(&about) == newest) {
-                if *from == Cursor::default() {
-                    faults.extend(tables.others(&mut pages));
+    match opened {
+        Ok(mut pages) => {
+            for commit in pages.commits() {
+                let mut here = Vec::new();
+                let tables = Tables::of(&mut pages, commit, &mut here);
+                let meta = tables.meta(&mut pages, &mut here);
+                if about_in(&meta).is_ok_and(|about| commits_in(&about) == newest) {
+                    if *from == Cursor::default() {
+                        here.extend(tables.others(&mut pages));
+                    }
+                    let mut portion = tables.portion(&mut pages, from, limit);
+                    drop(read);
+                    portion.faults.append(&mut here);
+                    return Ok(portion);
                 }
-                let mut portion = tables.portion(&mut pages, from, limit);
-                drop(read);
-                portion.faults.append(&mut faults);
-                return Ok(portion);
+                faults.append(&mut here);
             }
+            let what = "the newest commit is not on the disk";
+            faults.push(Fault::new("gaggle.redb", what));
         }
+        Err(why) => faults.push(Fault::new("gaggle.redb", why.0)),
     }
-    faults.push(Fault::new(
-        "gaggle.redb",
-        "the newest commit is not on the disk",
-    ));
     Ok(Portion {
         faults,
         ..Portion::default()

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::super::audit::Cursor;
 use super::super::pages::Pages;
 use super::super::{Portion, verify};
 use super::member::{all, write};
 use super::script::{batch, open, run};
-use super::sim::SimDisk;
+use super::sim::{Plan, SimDisk};
 
 /// A disk with a few small rows, closed cleanly, and what is known on it.
 fn closed() -> (SimDisk, BTreeSet<String>) {
@@ -76,6 +78,31 @@ fn what_is_read_past_the_engine_is_what_was_written_whatever_the_portions() {
 }
 
 /// The parts of a disk that some checksum covers.
+#[test]
+fn a_commit_that_is_half_written_is_no_damage() {
+    let sim = SimDisk::new();
+    let (mut disk, loaded) = open(&sim).unwrap();
+    let (mut store, reader) = (loaded.store, disk.reader());
+    write(&mut disk, &mut store, &batch(1), 1).unwrap();
+    // Some commits whose pages reach the file one by one, the header among the first.
+    sim.plan(Plan::Slow(Duration::from_millis(2)));
+    let (is_done, mut read) = (AtomicBool::new(false), 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 2..=6 {
+                write(&mut disk, &mut store, &batch(number), number).unwrap();
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        while !is_done.load(Ordering::Relaxed) {
+            let portions = portions(|cursor| reader.portion(cursor, 3000).unwrap());
+            assert_ne!(told(&portions), BTreeSet::new());
+            read += 1;
+        }
+    });
+    assert!(read > 2, "{read}");
+}
+
 fn covered(sim: &SimDisk) -> Vec<Range<u64>> {
     let mut pages = Pages::open(Arc::new(sim.clone())).unwrap();
     pages.covered = Some(Vec::new());

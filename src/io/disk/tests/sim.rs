@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use redb::StorageBackend;
@@ -43,6 +44,8 @@ pub(super) enum Plan {
     WriteFails(usize),
     /// Every read fails from now on.
     ReadsFail,
+    /// Every write takes so long, and is seen by readers before the next one is.
+    Slow(Duration),
 }
 
 #[derive(Debug)]
@@ -328,6 +331,12 @@ impl StorageBackend for SimDisk {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.lock().write(usize::try_from(offset).unwrap(), data)
+        let mut inner = self.0.lock();
+        inner.write(usize::try_from(offset).unwrap(), data)?;
+        if let Plan::Slow(time) = inner.plan {
+            drop(inner);
+            std::thread::sleep(time);
+        }
+        Ok(())
     }
 }
