@@ -17,9 +17,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
 use clap::Parser;
-use kit::foreign::{Certificate, Foreign};
+use kit::foreign::{Certificate, Foreign, base64, etcd_put};
 use kit::load::{Asks, Contender, Language, OURS, compare};
 use kit::member::{Cluster, Member, key, request, unsigned, value};
 
@@ -118,7 +117,7 @@ async fn get(stage: &Stage, options: &Options) -> io::Result<()> {
         );
         Member::ask(&mut connection, &put).await?;
         let asks = fixed(request("GET", &path, "", b""));
-        let place = (&ours.process, &ours.address);
+        let place = ([&ours.process], &ours.address);
         contenders.push(Contender::open(OURS, None, place, (Language::Http, asks), 32).await?);
     }
     for (name, server, bar) in [
@@ -127,7 +126,7 @@ async fn get(stage: &Stage, options: &Options) -> io::Result<()> {
     ] {
         if let Some(server) = server {
             let asks = fixed(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec());
-            let place = (&server.process, &server.address);
+            let place = ([&server.process], &server.address);
             contenders.push(Contender::open(name, bar, place, (Language::Http, asks), 32).await?);
         }
     }
@@ -137,7 +136,7 @@ async fn get(stage: &Stage, options: &Options) -> io::Result<()> {
         let name = base64(key(1).as_bytes());
         let body = format!("{{\"key\":\"{name}\"}}");
         let asks = fixed(unsigned("POST", "/v3/kv/range", "", body.as_bytes()));
-        let place = (&etcd.process, &etcd.address);
+        let place = ([&etcd.process], &etcd.address);
         let load = (Language::Http, asks);
         contenders.push(Contender::open("etcd range", Some(6.0), place, load, 32).await?);
     }
@@ -161,7 +160,7 @@ async fn put(stage: &Stage, options: &Options, connections: usize) -> io::Result
             let kind = "Content-Type: text/plain\r\n";
             out.extend(request("PUT", &path, kind, value(turn).as_bytes()));
         });
-        let place = (&ours.process, &ours.address);
+        let place = ([&ours.process], &ours.address);
         let load = (Language::Http, asks);
         contenders.push(Contender::open(OURS, None, place, load, connections).await?);
     }
@@ -169,7 +168,7 @@ async fn put(stage: &Stage, options: &Options, connections: usize) -> io::Result
         let asks: Asks = Arc::new(move |connection, turn, out| {
             out.extend(etcd_put(number(connection, turn)));
         });
-        let place = (&etcd.process, &etcd.address);
+        let place = ([&etcd.process], &etcd.address);
         let load = (Language::Http, asks);
         contenders.push(Contender::open("etcd put", Some(2.0), place, load, connections).await?);
     }
@@ -180,7 +179,7 @@ async fn put(stage: &Stage, options: &Options, connections: usize) -> io::Result
             let set = format!("*3\r\n$3\r\nSET\r\n${k}\r\n{key}\r\n${v}\r\n{value}\r\n");
             out.extend(set.as_bytes());
         });
-        let place = (&redis.process, &redis.address);
+        let place = ([&redis.process], &redis.address);
         let load = (Language::Resp, asks);
         contenders
             .push(Contender::open("redis always", Some(0.2), place, load, connections).await?);
@@ -197,14 +196,4 @@ fn fixed(bytes: Vec<u8>) -> Asks {
 /// Spreads the writers over the keys.
 fn number(connection: usize, turn: u64) -> u64 {
     (connection as u64 * 7919 + turn) % KEYS
-}
-
-fn etcd_put(at: u64) -> Vec<u8> {
-    let (name, value) = (base64(key(at).as_bytes()), base64(value(at).as_bytes()));
-    let body = format!("{{\"key\":\"{name}\",\"value\":\"{value}\"}}");
-    unsigned("POST", "/v3/kv/put", "", body.as_bytes())
-}
-
-fn base64(bytes: &[u8]) -> String {
-    base64::engine::general_purpose::STANDARD.encode(bytes)
 }

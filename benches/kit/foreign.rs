@@ -6,9 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use base64::Engine;
 use gaggle::io::clock;
 
 use super::client::Address;
+use super::member::{key, unsigned, value};
 use super::process::{Process, find, free_port};
 use super::{cores, elapsed};
 
@@ -61,39 +63,54 @@ impl Foreign {
         up("nginx", &mut command, &log, address).await.map(Some)
     }
 
-    /// etcd with its JSON gateway over TLS.
+    /// etcd with its JSON gateway over TLS, alone.
     pub(crate) async fn etcd(at: &Path, certificate: &Certificate) -> io::Result<Option<Self>> {
+        let mut group = Self::etcd_group(at, certificate, 1).await?;
+        Ok(group.pop())
+    }
+
+    /// So many members of etcd, with their JSON gateways over TLS; none if it is not installed.
+    /// Among each other they talk without TLS.
+    pub(crate) async fn etcd_group(
+        at: &Path,
+        certificate: &Certificate,
+        count: usize,
+    ) -> io::Result<Vec<Self>> {
         let Some(program) = installed("etcd") else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        let (port, peers) = (free_port()?, free_port()?);
-        let directory = at.join("etcd");
-        let (clients, peers) = (
-            format!("https://127.0.0.1:{port}"),
-            format!("http://127.0.0.1:{peers}"),
-        );
-        let mut command = Command::new(program);
-        command.arg("--data-dir").arg(&directory);
-        command.args(["--name", "bench", "--log-level", "error"]);
-        command.args([
-            "--listen-client-urls",
-            &clients,
-            "--advertise-client-urls",
-            &clients,
-        ]);
-        command.args([
-            "--listen-peer-urls",
-            &peers,
-            "--initial-advertise-peer-urls",
-            &peers,
-        ]);
-        command.args(["--initial-cluster", &format!("bench={peers}")]);
-        command.arg("--cert-file").arg(&certificate.chain);
-        command.arg("--key-file").arg(&certificate.key);
-        let address = Address::https(port, &certificate.pem)?;
-        up("etcd", &mut command, &at.join("etcd.log"), address)
-            .await
-            .map(Some)
+        let mut ports = Vec::new();
+        for _ in 0..count {
+            ports.push((free_port()?, free_port()?));
+        }
+        let name = |number: usize| format!("bench-{count}-{number}");
+        let peer = |port: u16| format!("http://127.0.0.1:{port}");
+        let all = ports.iter().enumerate();
+        let all: Vec<_> = all
+            .map(|(at, (_, port))| format!("{}={}", name(at), peer(*port)))
+            .collect();
+        let mut started = Vec::new();
+        for (number, (port, peers)) in ports.iter().enumerate() {
+            let clients = format!("https://127.0.0.1:{port}");
+            let mut command = Command::new(&program);
+            command.arg("--data-dir").arg(at.join(name(number)));
+            command.args(["--name", &name(number), "--log-level", "error"]);
+            command.args(["--listen-client-urls", &clients]);
+            command.args(["--advertise-client-urls", &clients]);
+            command.args(["--listen-peer-urls", &peer(*peers)]);
+            command.args(["--initial-advertise-peer-urls", &peer(*peers)]);
+            command.args(["--initial-cluster", &all.join(",")]);
+            command.arg("--cert-file").arg(&certificate.chain);
+            command.arg("--key-file").arg(&certificate.key);
+            let log = at.join(format!("{}.log", name(number)));
+            let address = Address::https(*port, &certificate.pem)?;
+            started.push((Process::start(&mut command, &log)?, log, address));
+        }
+        let mut group = Vec::new();
+        for (process, log, address) in started {
+            group.push(answers("etcd", process, &log, address).await?);
+        }
+        Ok(group)
     }
 
     /// redis that syncs its append-only file before each answer.
@@ -157,7 +174,16 @@ pub(crate) async fn up(
     log: &Path,
     address: Address,
 ) -> io::Result<Foreign> {
-    let mut process = Process::start(command, log)?;
+    answers(name, Process::start(command, log)?, log, address).await
+}
+
+/// Waits until a server takes connections.
+async fn answers(
+    name: &str,
+    mut process: Process,
+    log: &Path,
+    address: Address,
+) -> io::Result<Foreign> {
     let begin = clock::mono();
     loop {
         match address.connect().await {
@@ -170,4 +196,16 @@ pub(crate) async fn up(
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
+}
+
+/// A put of the key of this number, as etcd's gateway takes it.
+pub(crate) fn etcd_put(at: u64) -> Vec<u8> {
+    let (name, value) = (base64(key(at).as_bytes()), base64(value(at).as_bytes()));
+    let body = format!("{{\"key\":\"{name}\",\"value\":\"{value}\"}}");
+    unsigned("POST", "/v3/kv/put", "", body.as_bytes())
+}
+
+/// The octets as base64.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
 }

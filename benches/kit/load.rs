@@ -35,7 +35,7 @@ pub(crate) struct Contender {
     /// The ratio of ours to it that is asked for.
     pub(crate) bar: Option<f64>,
     language: Language,
-    pid: u32,
+    pids: Vec<u32>,
     asks: Asks,
     connections: Vec<Connection>,
     rounds: Vec<Round>,
@@ -51,11 +51,11 @@ struct Round {
 }
 
 impl Contender {
-    /// Opens `connections` to a server.
-    pub(crate) async fn open(
+    /// Opens `connections` to a server, which may be several processes.
+    pub(crate) async fn open<'a>(
         name: &'static str,
         bar: Option<f64>,
-        (process, address): (&Process, &Address),
+        (processes, address): (impl IntoIterator<Item = &'a Process>, &Address),
         (language, asks): (Language, Asks),
         connections: usize,
     ) -> io::Result<Self> {
@@ -67,7 +67,7 @@ impl Contender {
             name,
             bar,
             language,
-            pid: process.pid(),
+            pids: processes.into_iter().map(Process::pid).collect(),
             asks,
             connections: open,
             rounds: Vec::new(),
@@ -77,7 +77,7 @@ impl Contender {
     /// Asks for `time` on all connections.
     #[expect(clippy::cast_precision_loss, reason = "counts of requests")]
     async fn round(&mut self, time: Duration) -> io::Result<Round> {
-        let cpu_before = super::process::cpu_seconds(self.pid);
+        let cpu_before = self.cpu_seconds();
         let begin = clock::mono();
         let tasks = Tasks::new();
         let count = self.connections.len();
@@ -100,13 +100,22 @@ impl Contender {
             latencies.append(&mut own);
         }
         let seconds = elapsed(begin).as_secs_f64();
-        let cpu = super::process::cpu_seconds(self.pid) - cpu_before;
+        let cpu = self.cpu_seconds() - cpu_before;
         let answers = latencies.len() as f64;
         Ok(Round {
             per_second: answers / seconds,
             cpu: cpu * 1e6 / answers,
             latencies,
         })
+    }
+
+    /// The processor time of all of its processes so far, in seconds.
+    fn cpu_seconds(&self) -> f64 {
+        let each = self
+            .pids
+            .iter()
+            .map(|pid| super::process::cpu_seconds(*pid));
+        each.sum()
     }
 
     fn each(&self, figure: impl Fn(&Round) -> f64) -> Vec<f64> {
