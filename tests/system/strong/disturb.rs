@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use rustix::process::Signal;
 
 use super::steps::{PATIENCE, leader, works};
-use crate::harness::{Clock, Cluster, Host, Lan, Member, Trace};
+use crate::harness::{Clock, Cluster, Host, Lan, Member, Trace, until};
 
 /// What is done to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,23 +23,34 @@ pub(super) enum Fault {
     OneWay,
     /// Every sync takes long.
     SlowDisk,
+    /// A sync fails: whoever it happens to writes nothing more until it is started again.
+    FailingDisk,
     /// The wall clock of the last member jumps by an hour, and back.
     Clock,
     /// All are stopped in order and started again, one after the other.
     Rolling,
+    /// `SIGSTOP`, and `SIGCONT` half a minute later; only in long runs.
+    LongStop,
 }
 
 impl Fault {
     /// All kinds.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 9] = [
+        Self::LongStop,
         Self::Crash,
         Self::Stop,
         Self::Cut,
         Self::OneWay,
         Self::SlowDisk,
+        Self::FailingDisk,
         Self::Clock,
         Self::Rolling,
     ];
+
+    /// All that are healed within some seconds.
+    pub(super) fn short() -> &'static [Self] {
+        &Self::ALL[1..]
+    }
 }
 
 /// A group that has faults.
@@ -124,15 +135,25 @@ impl<'a> Stage<'a> {
             (other, lead)
         };
         println!("{fault:?} of member {target}; member {lead} leads");
+        self.make(fault, target, other);
+        self.pause(300, 1_000);
+        fault
+    }
+
+    /// Makes a fault of one member (between it and another) and heals it.
+    fn make(&mut self, fault: Fault, target: usize, other: usize) {
         match fault {
             Fault::Crash => {
                 self.members[target].crash();
                 self.pause(0, 1_000);
                 self.restart(target);
             }
-            Fault::Stop => {
+            Fault::Stop | Fault::LongStop => {
                 self.members[target].signal(Signal::STOP);
-                self.pause(1_500, 3_500);
+                match fault {
+                    Fault::LongStop => self.pause(30_000, 31_000),
+                    _ => self.pause(1_500, 3_500),
+                }
                 self.members[target].signal(Signal::CONT);
             }
             Fault::Cut => {
@@ -155,6 +176,17 @@ impl<'a> Stage<'a> {
                 self.pause(1_500, 3_500);
                 drop(slow);
             }
+            Fault::FailingDisk => {
+                let database = self.members[target].data().join("gaggle.redb");
+                let failing = Trace::fail("fdatasync", "EIO", 1).on(&database);
+                let failing = failing.attach(&self.members[target]);
+                let failed = || failing.injected() > 0;
+                until("a sync has failed", PATIENCE, failed, |failed| *failed);
+                self.pause(500, 2_500);
+                drop(failing);
+                self.members[target].crash();
+                self.restart(target);
+            }
             Fault::Clock => {
                 let hour = if self.random.random_bool(0.5) {
                     3600
@@ -174,7 +206,5 @@ impl<'a> Stage<'a> {
                 }
             }
         }
-        self.pause(300, 1_000);
-        fault
     }
 }
