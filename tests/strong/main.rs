@@ -5,6 +5,7 @@
     reason = "a test that cannot go on says where by its backtrace"
 )]
 
+mod changing;
 mod embedding;
 mod forming;
 mod linearizable;

@@ -217,6 +217,10 @@ impl World for TestWorld {
     ) -> BoxFuture<'static, Result<Bytes, AskError>> {
         let (net, me, kill) = (self.net.clone(), self.me, self.kill.clone());
         let asked = async move {
+            // Whoever still has a handle to it keeps a killed engine going.
+            if kill.is_cancelled() {
+                return Err(AskError::NotReached("this member is gone".to_owned()));
+            }
             let (there, back, delay, target) = {
                 let wires = net.0.lock();
                 let lost = || rand::random_range(0..1_000) < wires.loss;

@@ -103,11 +103,14 @@ pub(super) async fn run(
         let Some(first) = first else {
             break;
         };
+        let handing_over = running.hand_over.read().await;
         let now = clock.now(world.as_ref());
         let (entries, done) = gather(first, &mut queue, now);
         let proposal = Proposal::new(entries);
         let logged = proposal.logged();
-        match running.raft.client_write_ff(proposal).await {
+        let handed_in = running.raft.client_write_ff(proposal).await;
+        drop(handing_over);
+        match handed_in {
             Ok(answer) => under_way.push_back((done, logged, answer)),
             Err(_stopped) => refuse(done, &logged),
         }

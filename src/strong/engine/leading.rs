@@ -244,7 +244,8 @@ impl Engine {
         within(parts.running.raft.change_membership(fewer, true)).await
     }
 
-    /// Holds the signs of life back and lets another voter stand for election.
+    /// Sends the voters nothing for a while and lets another one stand for election. Requests wait
+    /// meanwhile.
     async fn serve_transfer(&self, parts: &Parts, member: MemberId) -> RequestReply {
         let Some((id, true)) = parts.find(member) else {
             return no(format!("member {member} is no voter"));
@@ -256,6 +257,7 @@ impl Engine {
             return no(format!("member {member} is too far behind to lead"));
         }
         let raft = &parts.running.raft;
+        let handing_over = parts.running.hand_over.write().await;
         raft.runtime_config().heartbeat(false);
         raft.runtime_config().elect(false);
         // Voters turn no candidate down once they have heard nothing of the leader for so long.
@@ -264,15 +266,23 @@ impl Engine {
         let limit = Duration::from_millis(ELECTION.1);
         let told = self.0.world.ask(member, Matter::Group, elect, limit).await;
         let end = self.0.world.mono().plus(PATIENCE);
-        while parts.lead() == Lead::Me && self.0.world.mono() < end {
-            tokio::time::sleep(AGAIN).await;
-        }
+        let is_elected = loop {
+            match parts.lead() {
+                Lead::Other(_, leader) => break leader == member,
+                // Without an answer of the voters it does not count as the leader either.
+                Lead::Me | Lead::Nobody if told.is_err() || self.0.world.mono() >= end => {
+                    break false;
+                }
+                Lead::Me | Lead::Nobody => tokio::time::sleep(AGAIN).await,
+            }
+        };
         raft.runtime_config().heartbeat(true);
         raft.runtime_config().elect(true);
+        drop(handing_over);
         match told {
+            _ if is_elected => RequestReply::Done,
+            Ok(_) => no(format!("member {member} was not elected")),
             Err(error) => no(format!("member {member} does not answer: {error}")),
-            Ok(_) if parts.lead() == Lead::Me => no(format!("member {member} was not elected")),
-            Ok(_) => RequestReply::Done,
         }
     }
 }

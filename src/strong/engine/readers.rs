@@ -29,6 +29,7 @@ pub(super) enum Unconfirmed {
 /// Answers reads until nobody asks any more.
 pub(super) async fn run(running: Arc<Running>, mut queue: mpsc::Receiver<Reading>) {
     while let Some(first) = queue.recv().await {
+        let handing_over = running.hand_over.read().await;
         let mut reads = vec![first];
         // Only who asked before the question goes out may have its answer.
         while let Ok(next) = queue.try_recv() {
@@ -36,6 +37,7 @@ pub(super) async fn run(running: Arc<Running>, mut queue: mpsc::Receiver<Reading
         }
         let vote = running.log.vote();
         let confirmed = tokio::time::timeout(CONFIRM, running.raft.get_read_log_id()).await;
+        drop(handing_over);
         let answer = match confirmed {
             Ok(Ok((read, _))) => Ok(running.fresh_from(vote, read.map(|read| read.index))),
             Ok(Err(error)) => Err(match error.into_api_error() {

@@ -49,6 +49,9 @@ pub(super) struct Running {
     resumed: Option<(Vote, u64)>,
     /// When entries of a leader came last.
     heard: Mutex<Option<Mono>>,
+    /// Held to write while the lead is handed over: nothing may be sent to voters then, for who
+    /// hears the old leader votes for nobody else.
+    pub(super) hand_over: tokio::sync::RwLock<()>,
 }
 
 /// Why an engine did not start.
@@ -117,6 +120,7 @@ impl Running {
             world,
             resumed,
             heard: Mutex::default(),
+            hand_over: tokio::sync::RwLock::default(),
         })
     }
 

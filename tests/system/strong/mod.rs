@@ -13,4 +13,6 @@ mod linearizable;
 mod pauses;
 mod recovery;
 mod steps;
+mod streams;
 mod survives;
+mod waiters;
