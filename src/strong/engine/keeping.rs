@@ -1,6 +1,7 @@
 //! What a working engine does by itself: keeps the log's time going, stands for election only with
 //! a majority in sight, replaces voters that are away, and makes snapshots of large logs.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -27,12 +28,14 @@ const SNAPSHOT_BYTES: u64 = 64 << 20;
 pub(super) async fn keep(engine: Engine, parts: Weak<Parts>, mut alive: watch::Receiver<()>) {
     let mut looks = 0_u32;
     let mut snapshot_at = 0;
+    let mut led = None;
     loop {
         let next = {
             let Some(parts) = parts.upgrade() else {
                 return;
             };
             engine.stand_for_election(&parts);
+            engine.notice_leader(&parts, &mut led);
             snapshot_at = make_snapshot(&parts, snapshot_at).await;
             if looks.is_multiple_of(VOTERS_EVERY) {
                 engine.keep_voters(&parts);
@@ -60,6 +63,21 @@ async fn make_snapshot(parts: &Parts, last: u64) -> u64 {
 }
 
 impl Engine {
+    /// Counts who begins to lead. Of two between two looks one is counted.
+    fn notice_leader(&self, parts: &Parts, led: &mut Option<(u64, VoterId)>) {
+        let now = {
+            let metrics = parts.running.raft.metrics();
+            let metrics = metrics.borrow();
+            metrics
+                .current_leader
+                .map(|leader| (metrics.current_term, leader))
+        };
+        if now.is_some() && now != *led {
+            *led = now;
+            self.0.leads.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// A voter that sees no majority cannot win an election; if it tried, it would only raise the
     /// term and so disturb the leader when it comes back.
     fn stand_for_election(&self, parts: &Parts) {
