@@ -96,10 +96,12 @@ impl Call<'_> {
         let limit = timeout(query)?;
         let (engine, begun) = (self.engine()?, clock::mono());
         let answer = engine.propose(request, limit).await;
+        let answer = answer.and_then(|answer| Ok(answer?));
         self.count(Asked::Write, &answer, begun);
         match answer {
+            Ok(outcome) => Ok(Ok(outcome)),
             Err(StrongError::Refused(why)) => Ok(Err(why)),
-            answer => Ok(answer?),
+            Err(error) => Err(error.into()),
         }
     }
 

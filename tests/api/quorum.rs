@@ -173,7 +173,11 @@ async fn requests_are_counted_by_what_came_of_them() {
     for (name, value) in [
         (
             r#"gaggle_strong_requests_total{kind="write",result="ok"}"#,
-            2.0,
+            1.0,
+        ),
+        (
+            r#"gaggle_strong_requests_total{kind="write",result="refused"}"#,
+            1.0,
         ),
         (
             r#"gaggle_strong_requests_total{kind="read",result="ok"}"#,
