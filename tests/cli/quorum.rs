@@ -65,7 +65,7 @@ fn the_group_is_shown_in_each_form() {
     let found = member.run(["doctor"]);
     let found = String::from_utf8_lossy(&found.stdout).into_owned();
     assert!(
-        found.contains("solo leads, all 1 voters are alive"),
+        found.contains("solo leads, and is the only voter"),
         "{found}"
     );
 }

@@ -34,8 +34,8 @@ fn judge(status: &Value, members: Option<&Value>) -> Vec<Finding> {
         _ => Finding::failed(
             CHECK,
             format!("down: {why}"),
-            "it begins again by itself when its disk takes writes; look at the member's log and \
-             the system's. Other members take requests meanwhile",
+            "look at the member's log and the system's; it goes on by itself when there is room \
+             again, and after a restart when the disk is sound. Other members take requests",
         ),
     };
     let more = [strangers(status), even(status)];
@@ -69,6 +69,9 @@ fn works(status: &Value) -> Finding {
     let names = missing.join(", ");
     let leader = list(status, "members").find(|part| text(part, "role") == "leader");
     match leader.map(|part| text(part, "name")) {
+        Some(leader) if voters == 1 => {
+            Finding::ok(CHECK, format!("{leader} leads, and is the only voter"))
+        }
         Some(leader) if missing.is_empty() => Finding::ok(
             CHECK,
             format!("{leader} leads, all {voters} voters are alive"),
