@@ -111,6 +111,7 @@ mod tests {
             votes: true,
             lacks: None,
             alive,
+            silent: false,
         };
         Status {
             plan: Plan::Size(3),

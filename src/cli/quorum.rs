@@ -175,14 +175,18 @@ fn report(status: &Value) -> Report {
             None | Some(Value::Null) => String::new(),
             Some(value) => cell(value),
         };
-        let (role, is_alive) = (of("role"), member["alive"] != Value::Bool(false));
+        let role = of("role");
+        let (alive, is_well) = match (&member["alive"], &member["silent"]) {
+            (Value::Bool(false), _) => ("no", false),
+            (_, Value::Bool(true)) => ("silent", false),
+            _ => ("yes", true),
+        };
         let tone = match role.as_str() {
-            "voter" | "leader" if !is_alive => Tone::Bad,
+            "voter" | "leader" if !is_well => Tone::Bad,
             "leader" => Tone::Good,
-            _ if !is_alive => Tone::Warning,
+            _ if !is_well => Tone::Warning,
             _ => Tone::Plain,
         };
-        let alive = if is_alive { "yes" } else { "no" };
         list.push([&of("name"), &of("id"), &role, alive, &of("lacks")], tone);
     }
     let summary = match field("state").as_str() {

@@ -38,9 +38,15 @@ async fn act(member: &Member, action: &str, body: &Value) -> Answer {
     member.post(&path, body.to_string()).await
 }
 
+/// Time for others between two looks: an answer that waits for nothing lets nobody else run.
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(10)).await;
+}
+
 /// Which member leads, as all see it.
 async fn leader(three: &Three) -> usize {
     loop {
+        pause().await;
         let mut told = Vec::new();
         for member in &three.members {
             told.push(member.get("/v1/leader").await.json()["id"].clone());
@@ -99,7 +105,9 @@ async fn a_member_with_its_majority_says_so_everywhere() {
     }
     let count = |name| async move { metric(member, name).await.unwrap() };
     within(5, async {
-        while count("gaggle_strong_leader_changes_total").await < 1.0 {}
+        while count("gaggle_strong_leader_changes_total").await < 1.0 {
+            pause().await;
+        }
     })
     .await;
     let last = count("gaggle_strong_last_index").await;
@@ -119,7 +127,9 @@ async fn a_member_that_is_cut_off_names_who_is_missing_and_stays_ready() {
     let member = &three.members[2];
     within(10, async {
         let path = "/v1/counters/c?timeout=300ms";
-        while member.post(path, r#"{"add":1}"#).await.code() != "no-quorum" {}
+        while member.post(path, r#"{"add":1}"#).await.code() != "no-quorum" {
+            pause().await;
+        }
     })
     .await;
     let (found, ready) = check(member).await;
@@ -244,7 +254,9 @@ async fn a_recovered_group_works_when_it_is_answered() {
     three.net.cut(&[3]);
     let member = &three.members[2];
     within(20, async {
-        while quorum(member).await["leader"] != Value::Null {}
+        while quorum(member).await["leader"] != Value::Null {
+            pause().await;
+        }
     })
     .await;
     let after = act(member, "recover", &json!({})).await.is(200).json();
@@ -265,7 +277,9 @@ async fn a_member_whose_disk_failed_says_so_at_once() {
     three.disks[at].trouble(Trouble::FailsBefore);
     let path = "/v1/counters/c?timeout=300ms";
     within(20, async {
-        while member.post(path, r#"{"add":1}"#).await.code() != "strong-side-down" {}
+        while member.post(path, r#"{"add":1}"#).await.code() != "strong-side-down" {
+            pause().await;
+        }
     })
     .await;
     // No election of the others, and no try with the disk, makes it any slower.
@@ -287,9 +301,60 @@ async fn a_member_whose_disk_failed_says_so_at_once() {
     assert_eq!(metric(member, "gaggle_strong_working").await, Some(0.0));
     let down = r#"gaggle_strong_requests_total{kind="write",result="down"}"#;
     assert!(metric(member, down).await.unwrap() >= 20.0);
-    let other = &three.members[(at + 1) % 3];
+    three.disks[at].restart();
     within(20, async {
-        while other.post("/v1/counters/c", r#"{"add":1}"#).await.status != 200 {}
+        while member.post(path, r#"{"add":1}"#).await.status != 200 {
+            pause().await;
+        }
+    })
+    .await;
+    assert_eq!(check(member).await.0["ok"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_names_a_voter_that_is_alive_and_does_not_answer_it() {
+    let three = Three::start().await;
+    let at = within(20, leader(&three)).await;
+    let failed = format!("m{}", at + 1);
+    three.disks[at].trouble(Trouble::FailsBefore);
+    let path = "/v1/counters/c?timeout=300ms";
+    within(20, async {
+        while three.members[at].post(path, r#"{"add":1}"#).await.code() != "strong-side-down" {
+            pause().await;
+        }
+    })
+    .await;
+    let others = [(at + 1) % 3, (at + 2) % 3].map(|other| &three.members[other]);
+    let missing = || async {
+        for other in others {
+            let seen = quorum(other).await;
+            if seen["role"] == "leader" {
+                return seen["missing"].clone();
+            }
+        }
+        json!("nobody leads")
+    };
+    within(20, async {
+        while missing().await != json!([failed]) {
+            pause().await;
+        }
+    })
+    .await;
+    for other in others {
+        let seen = quorum(other).await;
+        let parts = seen["members"].as_array().unwrap();
+        let part = parts.iter().find(|part| part["name"] == failed).unwrap();
+        let is_leader = seen["role"] == "leader";
+        assert_eq!(
+            (&part["alive"], &part["silent"]),
+            (&json!(true), &json!(is_leader))
+        );
+    }
+    three.disks[at].restart();
+    within(20, async {
+        while missing().await != json!([]) {
+            pause().await;
+        }
     })
     .await;
 }

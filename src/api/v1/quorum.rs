@@ -65,6 +65,8 @@ struct Member<'a> {
     role: &'static str,
     /// Whether the member that answers sees it alive.
     alive: bool,
+    /// Whether its strong side does not answer; the leader knows.
+    silent: bool,
     /// How many entries it lacks; the leader knows.
     lacks: Option<u64>,
 }
@@ -80,6 +82,7 @@ fn member(part: &Part, leader: Option<MemberId>) -> Member<'_> {
             false => "learner",
         },
         alive: part.alive,
+        silent: part.silent,
         lacks: part.lacks,
     }
 }

@@ -175,7 +175,7 @@ impl StrongView {
         let status = engine.status();
         let voter = |part: &Part| Voter {
             name: part.name.clone(),
-            alive: part.alive,
+            alive: part.alive && !part.silent,
         };
         Self::On(Box::new(Standing {
             state: status.state,

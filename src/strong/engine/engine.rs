@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -121,8 +121,8 @@ pub(super) struct Inner {
     pub(super) wake: tokio::sync::Notify,
     /// The member stops: nothing is started again.
     pub(super) stops: AtomicBool,
-    /// How often somebody was seen to begin to lead.
-    pub(super) leads: AtomicU64,
+    /// How often somebody was seen to begin to lead, and when the last time was.
+    pub(super) leads: Mutex<(u64, Mono)>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -173,7 +173,7 @@ impl Engine {
             away: Mutex::default(),
             wake: tokio::sync::Notify::new(),
             stops: AtomicBool::new(false),
-            leads: AtomicU64::new(0),
+            leads: Mutex::new((0, world.mono())),
             world: world.clone(),
         }));
         world.spawn(Box::pin(life::live(engine.clone())));

@@ -1,7 +1,6 @@
 //! What a working engine does by itself: keeps the log's time going, stands for election only with
 //! a majority in sight, replaces voters that are away, and makes snapshots of large logs.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -74,7 +73,8 @@ impl Engine {
         };
         if now.is_some() && now != *led {
             *led = now;
-            self.0.leads.fetch_add(1, Ordering::Relaxed);
+            let mut leads = self.0.leads.lock();
+            *leads = (leads.0 + 1, self.0.world.mono());
         }
     }
 

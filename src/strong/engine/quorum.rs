@@ -1,7 +1,6 @@
 //! What an operator sees of the group, and can do about it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::ServerState;
@@ -10,7 +9,7 @@ use crate::model::MemberId;
 
 use super::disk::{Cell, Kept, LogChange, LogDisk, LogDiskError};
 use super::encoding::encode;
-use super::engine::{Engine, Now, StrongError};
+use super::engine::{Engine, Now, Parts, StrongError};
 use super::group::{Belonging, Group, GroupId, Plan, Stage};
 use super::leading::Lead;
 use super::log::{Log, set};
@@ -21,6 +20,10 @@ use super::running::on_thread;
 use super::scribe::Scribe;
 use super::types::{LogId, SnapshotMeta, StoredMembership, Vote, Voter, VoterId};
 use super::world::Seen;
+
+/// Who has not answered its leader for so long is silent: many times the time between two signs of
+/// life.
+const SILENT: Duration = Duration::from_secs(3);
 
 /// How a member's strong side stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +123,8 @@ pub struct Part {
     pub lacks: Option<u64>,
     /// Whether this member sees it alive.
     pub alive: bool,
+    /// Whether its engine says nothing, though this member leads it for some time.
+    pub silent: bool,
 }
 
 impl Status {
@@ -128,9 +133,9 @@ impl Status {
         self.members.iter().filter(|part| part.votes)
     }
 
-    /// The voters that this member does not see alive.
+    /// The voters that this member does not see alive, or that do not answer their leader.
     pub fn missing(&self) -> impl Iterator<Item = &Part> {
-        self.voters().filter(|part| !part.alive)
+        self.voters().filter(|part| !part.alive || part.silent)
     }
 
     /// Who leads.
@@ -175,7 +180,7 @@ impl Engine {
             role: Role::Nothing,
             committed: 0,
             entries: 0,
-            leads: self.0.leads.load(Ordering::Relaxed),
+            leads: self.0.leads.lock().0,
             majority: false,
         };
         let Ok(parts) = self.parts() else {
@@ -203,7 +208,23 @@ impl Engine {
         status.snapshot = index(metrics.snapshot);
         let membership = metrics.membership_config.membership();
         self.list(&mut status, membership, metrics.replication.as_ref());
+        if lead == Lead::Me {
+            self.mark_silent(&parts, &mut status);
+        }
         status
+    }
+
+    /// Marks who does not answer this leader: its member may be well, but its strong side is not.
+    fn mark_silent(&self, parts: &Parts, status: &mut Status) {
+        let now = self.0.world.mono();
+        if now.since(self.0.leads.lock().1) <= SILENT {
+            return;
+        }
+        let me = self.0.settings.me.member;
+        for part in &mut status.members {
+            let answered = parts.running.answered(part.voter);
+            part.silent = part.member != me && answered.is_none_or(|ago| ago > SILENT);
+        }
     }
 
     /// Lists who takes part, and says whether more than half of the voters are there.
@@ -229,6 +250,7 @@ impl Engine {
                 Some(last.saturating_sub(matched))
             }),
             alive: is_alive(node.member),
+            silent: false,
         };
         status.members = membership.nodes().map(part).collect();
         status
