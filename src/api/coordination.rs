@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
+use crate::io::clock;
+use crate::protocol::Mono;
 use crate::strong::engine::{Engine, Request, StrongError, View};
 use crate::strong::{self, Command, Fence, LockName, Outcome, RequestKey};
 
+use super::metrics::Asked;
 use super::problem::{Code, Problem};
 use super::query::{Query, refused};
 use super::server::Call;
@@ -91,9 +94,14 @@ impl Call<'_> {
         };
         tracing::debug!(target: "gaggle::audit", user = %request.author, "strong command");
         let limit = timeout(query)?;
-        match self.engine()?.propose(request, limit).await {
+        let (engine, begun) = (self.engine()?, clock::mono());
+        let answer = engine.propose(request, limit).await;
+        let answer = answer.and_then(|answer| Ok(answer?));
+        self.count(Asked::Write, &answer, begun);
+        match answer {
+            Ok(outcome) => Ok(Ok(outcome)),
             Err(StrongError::Refused(why)) => Ok(Err(why)),
-            answer => Ok(answer?),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -114,10 +122,18 @@ impl Call<'_> {
 
     /// The state with everything that was answered before.
     pub(super) async fn confirmed(&self, limit: Duration) -> Result<Fresh, Problem> {
+        let (engine, begun) = (self.engine()?, clock::mono());
+        let answer = engine.fresh(limit).await;
+        self.count(Asked::Read, &answer, begun);
         Ok(Fresh {
-            view: self.engine()?.fresh(limit).await?,
+            view: answer?,
             age: Age::Fresh,
         })
+    }
+
+    fn count<T>(&self, asked: Asked, answer: &Result<T, StrongError>, begun: Mono) {
+        let took = clock::mono().since(begun);
+        self.api.parts.metrics.count_strong(asked, answer, took);
     }
 
     /// The state as it is here.

@@ -137,6 +137,8 @@ codes! {
     StrongTimeout "strong-timeout" GATEWAY_TIMEOUT "No answer from the majority in time",
     /// The voters cannot be changed so.
     QuorumRefused "quorum-refused" CONFLICT "This change of the group is refused",
+    /// The group has no such member.
+    NotInGroup "not-in-group" NOT_FOUND "The member is not in the group",
     /// There is no such counter.
     CounterNotFound "counter-not-found" NOT_FOUND "There is no such counter",
     /// There is no such lock.

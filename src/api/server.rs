@@ -18,7 +18,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::{Body as _, Frame};
 
-use crate::app::{App, Condition, Edit, Request as EditRequest, Strong, View, Written};
+use crate::app::{App, Check, Condition, Edit, Request as EditRequest, Strong, View, Written};
 use crate::io::clock;
 use crate::io::serve::Answerer;
 use crate::io::tasks::Tasks;
@@ -58,6 +58,15 @@ pub struct ApiParts {
     pub body_limit: usize,
     /// Which member this is.
     pub about: About,
+}
+
+impl ApiParts {
+    /// Everything that should be well.
+    pub(super) fn checks(&self) -> Vec<Check> {
+        let mut checks = self.app.health().checks();
+        checks.push(self.strong.check());
+        checks
+    }
 }
 
 /// Which member this is, for `/v1/status`.
@@ -109,7 +118,8 @@ impl Api {
     fn new(parts: ApiParts) -> Self {
         let followers = Followers::default();
         let streams = Streams::default();
-        parts.metrics.watch_app(&parts.app);
+        parts.metrics.watch_app(&parts.app, &parts.strong);
+        parts.metrics.watch_strong(&parts.strong);
         parts.metrics.watch_auth(&parts.auth);
         parts.metrics.watch_streams(&streams, &followers);
         if let Ok(engine) = parts.strong.engine() {

@@ -18,7 +18,10 @@ impl From<StrongError> for Problem {
         let detail = error.to_string();
         match error {
             StrongError::Off(_) => Self::new(Code::StrongSideDown, detail)
-                .hint("\"gaggle quorum status\" says how each member stands")
+                .hint(
+                    "ask another member; \"gaggle doctor\" on this one says what to do, \"gaggle \
+                     quorum\" how it stands",
+                )
                 .retry_after(1),
             StrongError::NoQuorum | StrongError::Behind => Self::new(Code::NoQuorum, detail)
                 .hint(

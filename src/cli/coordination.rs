@@ -37,17 +37,21 @@ pub(super) fn ask(session: &Session, request: ApiRequest) -> Result<Value, Failu
     body_json(&answer.body)
 }
 
-/// Asks on a terminal; elsewhere nobody could answer, and a script means what it says.
-pub(super) fn agreed(question: &str) -> Result<bool, Failure> {
+/// Asks on a terminal. What cannot be taken back is not done where nobody can answer.
+pub(super) fn agreed(question: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Ok(true);
+        let failure = Failure::usage("there is no terminal to ask on; nothing was changed");
+        return Err(failure.hint("--yes does it without asking"));
     }
     let mut err = io::stderr().lock();
     write!(err, "{question} [y/N] ")?;
     err.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
-    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+    if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+        return Ok(());
+    }
+    Err(Failure::message(Exit::Error, "nothing was changed"))
 }
 
 /// What is read from a file, or from stdin for `-`.

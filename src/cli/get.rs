@@ -3,6 +3,7 @@
 use http::Method;
 use serde_json::Value;
 
+use super::class::ClassFlag;
 use super::escape::{Lines, for_terminal};
 use super::exit::{Exit, Failure};
 use super::names::{key_name, node_name};
@@ -21,6 +22,8 @@ pub(super) struct Get {
     node: String,
     /// The key; without it the whole node is shown
     key: Option<String>,
+    #[command(flatten)]
+    class: ClassFlag,
 }
 
 impl Get {
@@ -31,11 +34,11 @@ impl Get {
         let printer = Printer::new(config.output);
         let session = Session::open(&config)?;
         let Some(key) = key else {
-            let value = wait_for(session.json(&node_path(&node)))?;
+            let value = wait_for(session.json(&self.class.on(node_path(&node))))?;
             printer.show(&value, || node_rows(&value))?;
             return Ok(Exit::Ok);
         };
-        let path = key_path(&node, &key);
+        let path = self.class.on(key_path(&node, &key));
         match config.output {
             None | Some(Output::Raw) => {
                 let request = ApiRequest::new(Method::GET, path);

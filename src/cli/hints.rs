@@ -41,9 +41,11 @@ pub(super) fn of(code: &str, has_password: bool) -> Option<&'static str> {
             "start all members with --voters or --cluster-size; docs/STRONG.md says which"
         }
         "counter-not-found" => "`gaggle counter ls` lists the counters",
-        "lock-not-found" => "`gaggle lock` lists the locks",
+        "lock-not-found" => "`gaggle lock --list` lists the locks",
         "log-not-found" => "`gaggle log ls` lists the logs; the first entry makes one",
-        "lock-held" => "--wait 1m waits for it; `gaggle lock NAME` shows who holds it",
+        "lock-held" => {
+            "--wait 1m waits for it; `gaggle lock --list NAME` shows who holds it and who waits"
+        }
         "quorum-refused" => "`gaggle quorum` shows the group",
         _ => return None,
     })

@@ -28,12 +28,19 @@ const ON_THE_WAY: Duration = Duration::from_secs(10);
 /// lost, the command is stopped (TERM, KILL after 5s). The exit code is the command's (128 and the
 /// signal's number if a signal ended it), 5 if the lock was lost or is held and was not to be
 /// waited for, 7 if it was not free in time. Send the token along with what the command writes
-/// (If-Fence): a command that was asleep too long must not write any more. Without a command the
-/// lock is shown, without a name all locks.
+/// (If-Fence): a command that was asleep too long must not write any more. With --list, or without
+/// a command, the lock is shown with who holds it and who waits; without a name all locks.
 #[derive(clap::Args)]
+#[command(
+    override_usage = "gaggle lock [OPTIONS] <NAME> -- <COMMAND>...\n       \
+                            gaggle lock [OPTIONS] --list [NAME]"
+)]
 pub(super) struct Lock {
     /// The lock
     name: Option<String>,
+    /// Show who holds the lock and who waits for it; without a name all locks
+    #[arg(long, short, conflicts_with_all = ["ttl", "wait", "limit", "value", "command"])]
+    list: bool,
     /// How long the lock outlives this program if that dies
     #[arg(long, default_value = "30s", value_parser = duration)]
     ttl: Duration,
@@ -61,7 +68,8 @@ impl Lock {
             return Ok(Exit::Ok.into());
         };
         let Some((program, args)) = self.command.split_first() else {
-            let lock = wait_for(Session::open(&config)?.json(&path("locks", &name)))?;
+            let lock = wait_for(Session::open(&config)?.json(&path("locks", &name)));
+            let lock = lock.map_err(|failure| self.not_shown(&name, failure))?;
             let list = Value::Array(vec![lock.clone()]);
             Printer::new(config.output).show(&lock, || rows(&list))?;
             return Ok(Exit::Ok.into());
@@ -76,6 +84,16 @@ impl Lock {
                 format!("the lock {name:?} was lost: {why}; the command was stopped"),
             )),
         }
+    }
+
+    /// Who says `gaggle lock ls` may mean the list, which other commands have under that name.
+    fn not_shown(&self, name: &str, failure: Failure) -> Failure {
+        let means_list = !self.list && ["ls", "list", "status"].contains(&name);
+        if failure.exit == Exit::NotFound && means_list {
+            let hint = format!("{name:?} is taken for a lock; `gaggle lock --list` lists them all");
+            return failure.hint(hint);
+        }
+        failure
     }
 
     fn acquire(&self, config: &ClientConfig, name: &str) -> Result<Held, Failure> {
@@ -234,38 +252,83 @@ fn text(span: Duration) -> String {
     format!("{}ms", span.as_millis())
 }
 
+/// One row for each who holds or waits, in the order in which they are served; one row for a lock
+/// that nobody holds.
 fn rows(locks: &Value) -> Rows {
     let mut rows = Rows::new([
-        "LOCK", "LIMIT", "HOLDER", "TOKEN", "EXPIRES", "VALUE", "WAITING",
+        "LOCK", "LIMIT", "STATE", "WHO", "TOKEN", "SINCE", "LEFT", "VALUE",
     ]);
     for lock in locks.as_array().into_iter().flatten() {
-        let field = |at: &Value, name: &str| match at.get(name) {
-            None | Some(Value::Null) => String::new(),
-            Some(value) => cell(value),
+        let all = |name: &str| {
+            lock.get(name)
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
         };
-        let waiting = lock.get("waiters").and_then(Value::as_array);
-        let waiting = waiting.map_or(0, Vec::len).to_string();
         let (name, limit) = (field(lock, "name"), field(lock, "limit"));
-        let holders = lock.get("holders").and_then(Value::as_array);
-        let holders = holders.cloned().unwrap_or_default();
-        if holders.is_empty() {
-            rows.push([&name, &limit, "", "", "", "", &waiting], Tone::Plain);
+        for holder in all("holders") {
+            let of = |name: &str| field(holder, name);
+            let since = span(holder, "age_ms");
+            let left = span(holder, "expires_in_ms");
+            let (who, token, value) = (of("author"), of("token"), of("value"));
+            let cells = [&*name, &limit, "held", &who, &token, &since, &left, &value];
+            rows.push(cells, Tone::Good);
         }
-        for holder in &holders {
-            let of = |field_name: &str| field(holder, field_name);
+        for waiter in all("waiters") {
+            let (who, since) = (field(waiter, "author"), span(waiter, "age_ms"));
+            let left = span(waiter, "left_ms");
+            let cells = [&*name, &limit, "waits", &who, "", &since, &left, ""];
+            rows.push(cells, Tone::Warning);
+        }
+        if all("holders").next().is_none() {
+            let token = field(lock, "token");
             rows.push(
-                [
-                    &name,
-                    &limit,
-                    &of("author"),
-                    &of("token"),
-                    &of("expires"),
-                    &of("value"),
-                    &waiting,
-                ],
-                Tone::Good,
+                [&*name, &limit, "free", "", &token, "", "", ""],
+                Tone::Plain,
             );
         }
     }
     rows
+}
+
+fn field(at: &Value, name: &str) -> String {
+    at.get(name).map(cell).unwrap_or_default()
+}
+
+/// Milliseconds, as people read them.
+fn span(at: &Value, name: &str) -> String {
+    let Some(millis) = at.get(name).and_then(Value::as_u64) else {
+        return String::new();
+    };
+    let (seconds, tenths) = (millis / 1000, millis % 1000 / 100);
+    match seconds {
+        0..60 => format!("{seconds}.{tenths}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holders_and_waiters_have_a_row_each_and_so_has_a_lock_that_is_free() {
+        let locks = json!([
+            {"name": "a", "limit": 1, "token": 7,
+             "holders": [{"author": "ann", "token": 7, "age_ms": 61_500, "expires_in_ms": 8_250,
+                          "value": "h1"}],
+             "waiters": [{"author": "bob", "age_ms": 100, "left_ms": 3_600_000}]},
+            {"name": "b", "limit": 2, "token": 5, "holders": [], "waiters": []},
+        ]);
+        let mut expected = Rows::new([
+            "LOCK", "LIMIT", "STATE", "WHO", "TOKEN", "SINCE", "LEFT", "VALUE",
+        ]);
+        let held = ["a", "1", "held", "ann", "7", "1m01s", "8.2s", "h1"];
+        expected.push(held, Tone::Good);
+        let waits = ["a", "1", "waits", "bob", "", "0.1s", "1h00m", ""];
+        expected.push(waits, Tone::Warning);
+        expected.push(["b", "2", "free", "", "5", "", "", ""], Tone::Plain);
+        assert_eq!(rows(&locks), expected);
+    }
 }

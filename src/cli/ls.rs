@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::class::{self, Class};
 use super::exit::{Exit, Failure};
 use super::names::node_name;
 use super::output::{self, Printer, Rows, Tone};
@@ -13,6 +14,9 @@ use crate::config::{Flags, Output};
 pub(super) struct Ls {
     /// The node whose keys are listed
     node: Option<String>,
+    /// Only nodes of this class
+    #[arg(long, value_enum)]
+    class: Option<Class>,
 }
 
 impl Ls {
@@ -22,13 +26,16 @@ impl Ls {
         let printer = Printer::new(config.output);
         let session = Session::open(&config)?;
         if let Some(node) = node {
-            let value = wait_for(session.json(&node_path(&node)))?;
+            let value = wait_for(session.json(&class::on(self.class, node_path(&node))))?;
             let keys = value.as_object().into_iter().flatten().map(|(key, _)| key);
             let keys: Value = keys.map(|key| Value::from(key.as_str())).collect();
             printer.show(&keys, || key_rows(&keys))?;
         } else {
             let value = wait_for(session.json("/v1/nodes"))?;
-            let nodes = value.get("nodes").cloned().unwrap_or_default();
+            let mut nodes = value.get("nodes").cloned().unwrap_or_default();
+            if let (Some(class), Some(nodes)) = (self.class, nodes.as_array_mut()) {
+                nodes.retain(|node| node["class"] == class.word());
+            }
             printer.show(&nodes, || node_rows(&nodes, printer.output()))?;
         }
         Ok(Exit::Ok)

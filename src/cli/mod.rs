@@ -17,6 +17,7 @@
 mod ack;
 mod args;
 mod ca;
+mod class;
 mod completion;
 mod config;
 mod conflicts;

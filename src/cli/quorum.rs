@@ -1,5 +1,7 @@
 //! `gaggle quorum`: the group of the strong side, and what an operator can do about it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::coordination::{agreed, ask, post};
@@ -8,9 +10,14 @@ use super::output::{self, Printer, Report, Rows, Tone, cell};
 use super::session::{Session, wait_for};
 use crate::config::Flags;
 
+/// How long a change of the group may take: the leader waits for it, and then the member that was
+/// asked for its own view of it.
+const CHANGE: Duration = Duration::from_secs(30);
+
 /// Show the group of the strong side, or change who votes
 ///
-/// As the member that answers sees it.
+/// As the member that answers sees it: who votes and who learns, who is alive, who leads, and how
+/// many entries each lacks, which only the leader knows. The exit code is 6 if nobody leads.
 #[derive(clap::Args)]
 pub(super) struct Quorum {
     #[command(subcommand)]
@@ -50,7 +57,7 @@ struct Whom {
 
 #[derive(clap::Args)]
 struct Sure {
-    /// Do not ask (asked only on a terminal)
+    /// Do not ask; needed where there is no terminal
     #[arg(long, short)]
     yes: bool,
 }
@@ -58,40 +65,80 @@ struct Sure {
 impl Quorum {
     pub(super) fn run(self, flags: Flags) -> Result<Exit, Failure> {
         let config = super::client_config(flags)?;
-        let session = Session::open(&config)?;
-        let sure = |sure: &Sure, question: &str| {
-            if sure.yes || agreed(question)? {
-                return Ok(());
-            }
-            Err(Failure::message(Exit::Error, "nothing was changed"))
-        };
-        let (action, body) = match self.action.unwrap_or(Action::Status) {
+        let printer = Printer::new(config.output);
+        let action = match self.action.unwrap_or(Action::Status) {
             Action::Status => {
-                let status = wait_for(session.json("/v1/quorum"))?;
-                Printer::new(config.output).report(&status, &report(&status))?;
+                let status = wait_for(Session::open(&config)?.json("/v1/quorum"))?;
+                printer.report(&status, &report(&status))?;
                 return Ok(exit(&status));
             }
-            Action::Promote(Whom { member }) => ("promote", json!({"member": member})),
-            Action::Demote(Whom { member }) => ("demote", json!({"member": member})),
-            Action::Transfer(Whom { member }) => ("transfer", json!({"member": member})),
-            Action::Recover(yes) => {
-                sure(
-                    &yes,
-                    "Go on with this member as the only voter? What only the lost members had is \
-                     gone for good.",
-                )?;
-                ("recover", json!({}))
-            }
-            Action::Reset(yes) => {
-                sure(&yes, "Give up this member's copy of the strong side?")?;
-                ("reset", json!({}))
-            }
+            action => action,
         };
-        let status = ask(&session, post(format!("/v1/quorum/{action}"), &body))?;
-        Printer::new(config.output).report(&status, &report(&status))?;
-        output::message("done", Tone::Good, action);
+        action.check()?;
+        let (word, body) = action.request();
+        let session = Session::open_within(&config, config.timeout.max(CHANGE))?;
+        let status = ask(&session, post(format!("/v1/quorum/{word}"), &body))?;
+        printer.report(&status, &report(&status))?;
+        if let Action::Recover(_) = action
+            && exit(&status) != Exit::Ok
+        {
+            let message = "this member is the only voter now, and does not lead yet";
+            return Err(Failure::message(Exit::NoQuorum, message)
+                .hint("`gaggle quorum` shows when it does"));
+        }
+        output::message("done", Tone::Good, &action.done(&status));
         Ok(Exit::Ok)
     }
+}
+
+impl Action {
+    /// Asks before what cannot be taken back.
+    fn check(&self) -> Result<(), Failure> {
+        match self {
+            Self::Recover(sure) if !sure.yes => agreed(
+                "Go on with this member as the only voter? What only the lost members had is gone \
+                 for good.",
+            ),
+            Self::Reset(sure) if !sure.yes => {
+                agreed("Give up this member's copy of the strong side?")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn request(&self) -> (&'static str, Value) {
+        match self {
+            Self::Status => ("status", json!({})),
+            Self::Promote(Whom { member }) => ("promote", json!({"member": member})),
+            Self::Demote(Whom { member }) => ("demote", json!({"member": member})),
+            Self::Transfer(Whom { member }) => ("transfer", json!({"member": member})),
+            Self::Recover(_) => ("recover", json!({})),
+            Self::Reset(_) => ("reset", json!({})),
+        }
+    }
+
+    /// What was done, in words.
+    fn done(&self, status: &Value) -> String {
+        match self {
+            Self::Status => String::new(),
+            Self::Promote(Whom { member }) => format!("{member} votes"),
+            Self::Demote(Whom { member }) => format!("{member} learns"),
+            Self::Transfer(Whom { member }) => format!("{member} leads"),
+            Self::Recover(_) => format!(
+                "the group works again, with {} as its only voter; make others voters with \
+                 `gaggle quorum promote NAME`",
+                leader(status).unwrap_or_default()
+            ),
+            Self::Reset(_) => "this member begins again as a learner".to_owned(),
+        }
+    }
+}
+
+/// The name of who leads.
+fn leader(status: &Value) -> Option<&str> {
+    let members = status.get("members")?.as_array()?;
+    let mut leaders = members.iter().filter(|member| member["role"] == "leader");
+    leaders.next()?.get("name")?.as_str()
 }
 
 /// Without a leader the strong side does not work: a script can tell by the exit code.
@@ -109,8 +156,10 @@ fn report(status: &Value) -> Report {
         ("plan", "plan"),
         ("group", "group"),
         ("epoch", "epoch"),
+        ("role", "role"),
         ("term", "term"),
         ("last", "last"),
+        ("committed", "committed"),
         ("applied", "applied"),
         ("snapshot", "snapshot"),
     ] {
@@ -119,31 +168,34 @@ fn report(status: &Value) -> Report {
             facts.push([name, &value], Tone::Plain);
         }
     }
-    let mut list = Rows::new(["NAME", "ID", "ROLE", "LACKS"]);
+    let mut list = Rows::new(["NAME", "ID", "ROLE", "ALIVE", "LACKS"]);
     let members = status.get("members").and_then(Value::as_array);
     for member in members.into_iter().flatten() {
         let of = |name: &str| match member.get(name) {
             None | Some(Value::Null) => String::new(),
             Some(value) => cell(value),
         };
-        let tone = match of("role").as_str() {
+        let role = of("role");
+        let (alive, is_well) = match (&member["alive"], &member["silent"]) {
+            (Value::Bool(false), _) => ("no", false),
+            (_, Value::Bool(true)) => ("silent", false),
+            _ => ("yes", true),
+        };
+        let tone = match role.as_str() {
+            "voter" | "leader" if !is_well => Tone::Bad,
             "leader" => Tone::Good,
+            _ if !is_well => Tone::Warning,
             _ => Tone::Plain,
         };
-        list.push([&of("name"), &of("id"), &of("role"), &of("lacks")], tone);
+        list.push([&of("name"), &of("id"), &role, alive, &of("lacks")], tone);
     }
-    let state = field("state");
-    let summary = match (state.as_str(), status.get("leader")) {
-        ("working", Some(Value::String(_))) => ("the strong side works".to_owned(), Tone::Good),
-        ("working", _) => (
-            "there is no leader: more than half of the voters must see each other".to_owned(),
-            Tone::Bad,
-        ),
-        ("forming", _) => (
+    let summary = match field("state").as_str() {
+        "working" => working(status),
+        "forming" => (
             format!("the group is not there yet: {}", field("why")),
             Tone::Warning,
         ),
-        ("fenced", _) => (
+        "fenced" => (
             format!(
                 "this member takes nothing any more: {}. Save what you need, then run `gaggle \
                  quorum reset` here",
@@ -160,5 +212,80 @@ fn report(status: &Value) -> Report {
         facts,
         list,
         summary,
+    }
+}
+
+/// How a group stands that is there.
+fn working(status: &Value) -> (String, Tone) {
+    let members = status.get("members").and_then(Value::as_array);
+    let voters = members
+        .into_iter()
+        .flatten()
+        .filter(|member| member["role"] != "learner");
+    let count = voters.count();
+    let names = |field: &str| -> Vec<&str> {
+        let all = status
+            .get(field)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        all.filter_map(Value::as_str).collect()
+    };
+    let missing = names("missing");
+    let alive = count.saturating_sub(missing.len());
+    let missing = match missing[..] {
+        [] => String::new(),
+        _ => format!("; missing: {}", missing.join(", ")),
+    };
+    let has_majority = status["majority"] == Value::Bool(true);
+    match status.get("leader") {
+        Some(Value::String(_)) if alive == count => {
+            ("the strong side works".to_owned(), Tone::Good)
+        }
+        Some(Value::String(_)) => (
+            format!("the strong side works with {alive} of {count} voters{missing}"),
+            Tone::Warning,
+        ),
+        _ if has_majority => (
+            format!("nobody leads: {alive} of {count} voters are alive, and elect one{missing}"),
+            Tone::Warning,
+        ),
+        _ => (
+            format!(
+                "no majority: {alive} of {count} voters are alive, {} are needed{missing}",
+                count / 2 + 1
+            ),
+            Tone::Bad,
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(leader: Option<&str>, missing: &[&str]) -> Value {
+        let member = |name: &str| {
+            let is_leader = leader == Some(name);
+            let role = if is_leader { "leader" } else { "voter" };
+            json!({"name": name, "role": role, "alive": !missing.contains(&name)})
+        };
+        let members = ["a", "b", "c"].map(member);
+        json!({
+            "state": "working", "leader": leader, "majority": missing.len() < 2,
+            "missing": missing, "members": members,
+        })
+    }
+
+    #[test]
+    fn the_last_line_says_who_is_missing_and_how_many_are_needed() {
+        let said = |leader, missing: &[&str]| working(&status(leader, missing)).0;
+        assert_eq!(said(Some("a"), &[]), "the strong side works");
+        let two = "the strong side works with 2 of 3 voters; missing: b";
+        assert_eq!(said(Some("a"), &["b"]), two);
+        let electing = "nobody leads: 2 of 3 voters are alive, and elect one; missing: a";
+        assert_eq!(said(None, &["a"]), electing);
+        let lost = "no majority: 1 of 3 voters are alive, 2 are needed; missing: a, b";
+        assert_eq!(said(None, &["a", "b"]), lost);
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use http::Method;
 
 use super::ack::AckFlag;
+use super::class::ClassFlag;
 use super::exit::{Exit, Failure};
 use super::names::{key_name, node_name};
 use super::session::{key_path, node_path, wait_for};
@@ -26,6 +27,8 @@ pub(super) struct Rm {
     #[arg(long, value_name = "ETAG")]
     if_match: Option<String>,
     #[command(flatten)]
+    class: ClassFlag,
+    #[command(flatten)]
     ack: AckFlag,
 }
 
@@ -38,7 +41,7 @@ impl Rm {
             None => node_path(&node),
         };
         let config = super::client_config(flags)?;
-        let path = self.ack.on(path, config.timeout)?;
+        let path = self.class.on(self.ack.on(path, config.timeout)?);
         let mut request = ApiRequest::new(Method::DELETE, path);
         if let Some(tag) = &self.if_match {
             request = request.with_header("if-match", &quoted(tag)?);

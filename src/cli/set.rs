@@ -9,10 +9,11 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::ack::AckFlag;
+use super::class::{self, Class};
 use super::exit::{Exit, Failure};
 use super::names::{key_name, node_name};
 use super::output::{self, Printer, Rows, Tone};
-use super::session::{key_path, node_path, wait_for};
+use super::session::{in_query, key_path, node_path, wait_for};
 use crate::config::{Flags, Output};
 use crate::io::http_client::{ApiAnswer, ApiRequest};
 use crate::model::NodeName;
@@ -24,6 +25,8 @@ use crate::model::NodeName;
 ///   gaggle set web page - < page.html   what comes in on stdin
 ///   gaggle set web --pairs colour=blue size=4
 ///                                       both at once, or none
+///   gaggle set --class strong deploy colour blue
+///                                       in a strong node, which is made if it is not there
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 #[command(
@@ -58,6 +61,9 @@ pub(super) struct Set {
     /// Write only if the value's `ETag` is another one; * for: only if the key is not there
     #[arg(long, value_name = "ETAG")]
     if_none_match: Option<String>,
+    /// Write to a node of this class; a node keeps the class that it was made with
+    #[arg(long, value_enum)]
+    class: Option<Class>,
     #[command(flatten)]
     ack: AckFlag,
 }
@@ -71,9 +77,16 @@ impl Set {
             self.put(&node)?
         };
         let config = super::client_config(flags)?;
-        request.path = self.ack.on(request.path, config.timeout)?;
+        request.path = class::on(self.class, self.ack.on(request.path, config.timeout)?);
         let session = self.ack.session(&config)?;
-        let answer = wait_for(session.send(request))?;
+        let answer = match wait_for(session.send(request.clone())) {
+            // No write makes a strong node: its class would depend on who knows of the node.
+            Err(why) if self.class == Some(Class::Strong) && why.exit == Exit::NotFound => {
+                wait_for(session.send(make_strong(&node)))?;
+                wait_for(session.send(request))?
+            }
+            answer => answer?,
+        };
         self.report(&answer, Printer::new(config.output))?;
         Ok(Exit::Ok)
     }
@@ -150,6 +163,15 @@ impl Set {
             rows
         })
     }
+}
+
+/// Makes a strong node; one that is there stays as it is.
+fn make_strong(node: &NodeName) -> ApiRequest {
+    let path = format!("/v1/nodes/{}", in_query(node.as_str()));
+    let body = json!({"class": Class::Strong.word()}).to_string();
+    ApiRequest::new(Method::PUT, path)
+        .with_header("content-type", "application/json")
+        .with_body(body)
 }
 
 /// The value's bytes: the word itself, a file's content, or stdin.

@@ -7,7 +7,7 @@ use super::output::{self, Printer, Rows, Tone};
 use super::session::{Session, wait_for};
 use crate::config::Flags;
 
-/// Show how a member is: version, store, members seen, disk
+/// Show how a member is: version, store, members seen, strong side, disk
 #[derive(clap::Args)]
 pub(super) struct Status {}
 
@@ -39,10 +39,29 @@ fn add(rows: &mut Rows, outer: &str, value: &Value) {
             Value::Null if UNTOLD.contains(&name.as_str()) => {
                 rows.push([&name, "not yet known"], Tone::Plain);
             }
+            Value::Array(voters) if name == "strong.voters" => {
+                let away = voters
+                    .iter()
+                    .any(|voter| voter["alive"] == Value::Bool(false));
+                let tone = if away { Tone::Warning } else { Tone::Plain };
+                rows.push([&name, &named(voters)], tone);
+            }
             Value::Bool(false) => rows.push([&name, "false"], Tone::Warning),
             scalar => rows.push([&name, &output::cell(scalar)], Tone::Plain),
         }
     }
+}
+
+/// The voters, and which of them are away.
+fn named(voters: &[Value]) -> String {
+    let one = |voter: &Value| {
+        let name = voter.get("name").map(output::cell).unwrap_or_default();
+        match voter["alive"] {
+            Value::Bool(false) => format!("{name} (away)"),
+            _ => name,
+        }
+    };
+    voters.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -60,6 +79,20 @@ mod tests {
         expected.push(["address", ""], Tone::Plain);
         expected.push(["collecting.oldest", ""], Tone::Plain);
         expected.push(["collecting.stable", "not yet known"], Tone::Plain);
+        assert_eq!(rows, expected);
+    }
+    #[test]
+    fn voters_are_named_and_so_is_who_is_away() {
+        let mut rows = Rows::new(["FIELD", "VALUE"]);
+        let voters = json!([{"name": "a", "alive": true}, {"name": "b", "alive": false}]);
+        add(
+            &mut rows,
+            "",
+            &json!({"strong": {"leader": "a", "voters": voters}}),
+        );
+        let mut expected = Rows::new(["FIELD", "VALUE"]);
+        expected.push(["strong.leader", "a"], Tone::Plain);
+        expected.push(["strong.voters", "a, b (away)"], Tone::Warning);
         assert_eq!(rows, expected);
     }
 }

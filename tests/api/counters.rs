@@ -114,7 +114,7 @@ async fn the_group_and_its_leader_are_shown() {
     let answer = member
         .ask("POST", "/v1/quorum/promote", &[], r#"{"member":"x"}"#)
         .await;
-    answer.is_problem(404, "member-not-found");
+    answer.is_problem(404, "not-in-group");
     let answer = member.ask("POST", "/v1/quorum/recover", &[], "").await;
     answer.is_problem(409, "quorum-refused");
 }

@@ -36,6 +36,12 @@ async fn a_lock_is_held_renewed_shown_and_given_back() {
     assert!(expires.starts_with("2027-01-15T08:00:1"), "{expires}");
     let held = acquire(&member, "l", &json!({})).await;
     held.is_problem(409, "lock-held");
+    let (problem, token) = (held.json(), &grant["token"]);
+    let detail = problem["detail"].as_str().unwrap();
+    let held_by = format!("held by ann (value \"here:1\", token {token}) until {expires}, ");
+    assert!(detail.contains(&held_by), "{held_by}: {detail}");
+    let hint = problem["hint"].as_str().unwrap();
+    assert!(hint.contains("max_wait"), "{hint}");
 
     let shown = member.get("/v1/locks/l").await;
     assert!(!shown.text().contains("nonce"), "{}", shown.text());

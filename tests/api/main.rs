@@ -15,6 +15,7 @@
 //! | `logs`, `follow`, `stream` | ordered logs, and following them |
 //! | `strong_nodes`, `strong_classes`, `net` | strong nodes; which class a node has, on three members |
 //! | `transactions` | `/v1/txn` |
+//! | `quorum` | what an operator sees of the strong side, and changes |
 //! | `acks` | writes that wait for other members |
 //! | `sessions` | tokens of what was seen |
 //! | `limits` | what is too large or too much |
@@ -49,6 +50,7 @@ mod names;
 #[path = "../strong/net.rs"]
 mod net;
 mod peers;
+mod quorum;
 mod sessions;
 mod settings;
 mod stream;

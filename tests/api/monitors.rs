@@ -25,6 +25,8 @@ async fn readiness_tells_a_code_to_all_and_reasons_to_users() {
         { "code": "disk", "ok": false, "severity": "failure", "detail": "/data is on fire" },
         { "code": "stopping", "ok": true, "severity": "failure",
           "detail": "the member is serving" },
+        { "code": "strong-side", "ok": true, "severity": "warning",
+          "detail": "off: this member has neither --voters nor --cluster-size" },
     ]});
     assert_eq!(verbose.is(503).json(), expected);
     member
@@ -96,6 +98,7 @@ async fn status_counts_what_the_member_holds() {
             "revision": member.app.view().revision, "digest": digest, "nodes": 2, "keys": 2,
             "tombstones": 1,
             "bytes": 5, "conflicts": 0, "held_aside": { "count": 0 }, "ready": true,
+            "strong": { "state": "off" },
             "members": { "alive": 1, "suspect": 1, "dead": 0, "left": 0, "forgotten": 0 },
         })
     );

@@ -152,23 +152,25 @@ async fn without_a_strong_side_all_is_as_it_was() {
 }
 
 /// Lets something be done, but not for longer than that.
-async fn within<T>(seconds: u64, what: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(seconds: u64, what: impl Future<Output = T>) -> T {
     let limit = Duration::from_secs(seconds);
     tokio::time::timeout(limit, what).await.unwrap()
 }
 
 /// Three members of one group; their eventual sides do not know of each other.
-struct Three {
-    net: Net,
-    members: Vec<Member>,
+pub(crate) struct Three {
+    pub(crate) net: Net,
+    pub(crate) members: Vec<Member>,
+    pub(crate) disks: Vec<Arc<MemoryDisk>>,
 }
 
 impl Three {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let net = Net::default();
-        let mut members = Vec::new();
+        let (mut members, mut disks) = (Vec::new(), Vec::new());
         for number in 1..=3 {
             let disk = Arc::new(MemoryDisk::new());
+            disks.push(disk.clone());
             let engine = net.start(number, Plan::Size(3), disk).await.engine;
             members.push(member_beside(
                 MemberId::from_u64(number),
@@ -180,7 +182,11 @@ impl Three {
             while members[0].put(make, STRONG).await.status != 201 {}
         })
         .await;
-        Self { net, members }
+        Self {
+            net,
+            members,
+            disks,
+        }
     }
 }
 

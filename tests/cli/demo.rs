@@ -82,6 +82,7 @@ fn the_demonstration_shows_everything_at_once_and_ends() {
         "password     ",
         "certificate  /",
         "member a     https://localhost:",
+        "strong side  a, b, c vote, ",
         "on a's disk, acknowledged  after ",
         "seen on b                  after ",
         "seen on c                  after ",
@@ -123,6 +124,34 @@ fn the_lines_to_try_work_as_they_stand_and_ctrl_c_clears_up() {
     assert!(answers[2].contains("\"value\":\"blue\""), "{}", answers[2]);
     assert_eq!(answers[3].matches("\"alive\"").count(), 3, "{}", answers[3]);
     assert_eq!(answers[4], "");
+    let strong: Vec<&str> = demo
+        .text
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with(env!("CARGO_BIN_EXE_gaggle")))
+        .collect();
+    let env = demo.directory().join("env");
+    let answers: Vec<String> = strong
+        .iter()
+        .map(|line| {
+            let script = format!(". {}; {line}", env.display());
+            let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert!(output.status.success(), "{line}: {output:?}");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        })
+        .collect();
+    assert_eq!(answers.len(), 3, "{}", demo.text);
+    assert_eq!(answers[0], "1\n");
+    assert!(
+        answers[1].starts_with("I alone, with token "),
+        "{}",
+        answers[1]
+    );
+    assert!(
+        answers[2].ends_with("the strong side works\n"),
+        "{}",
+        answers[2]
+    );
 
     let (members, directory) = (demo.members(), demo.directory().to_owned());
     assert!(members.len() == 3 && members.iter().all(|id| runs(*id)));

@@ -104,6 +104,20 @@ impl Member {
         Self::start_with(&["serve"], &[])
     }
 
+    /// Starts one whose strong side works, alone.
+    pub(crate) fn start_strong() -> Self {
+        let member = Self::start_with(&["serve"], &["--cluster-size", "1"]);
+        member.wait_for_leader();
+        member
+    }
+
+    /// Waits until somebody leads the group of its strong side.
+    pub(crate) fn wait_for_leader(&self) {
+        wait_for("a leader", || {
+            (self.run(["quorum"]).code == 0).then_some(())
+        });
+    }
+
     /// Starts one by `words`, with further flags.
     pub(crate) fn start_with(words: &[&str], flags: &[&str]) -> Self {
         Self::start_among("none", words, flags)

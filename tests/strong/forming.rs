@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gaggle::strong::engine::{MemoryDisk, Plan};
 
-use crate::net::Net;
+use crate::net::{Member, Net};
 use crate::steps::{add, leader, members, read, until};
 
 fn names(names: &[&str]) -> Plan {
@@ -111,7 +111,19 @@ async fn of_two_groups_that_meet_the_younger_one_is_fenced() {
     until("it is fenced", || younger.engine.status().state == "fenced").await;
     assert!(add(&younger.engine, "c", 1).await.is_err());
     assert_eq!(read(&older.engine, "c").await, Ok(Some(1)));
+    let strangers = |member: &Member| {
+        let met = member.engine.status().strangers.into_iter();
+        met.map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    until("each names the other", || {
+        strangers(&older) == ["m2"] && strangers(&younger) == ["m1"]
+    })
+    .await;
     // The way out: it gives its own up and learns from the other.
     younger.engine.reset().await.unwrap();
     assert_eq!(read(&younger.engine, "c").await, Ok(Some(1)));
+    until("none is a stranger", || {
+        strangers(&older).is_empty() && strangers(&younger).is_empty()
+    })
+    .await;
 }

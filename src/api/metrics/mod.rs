@@ -6,6 +6,7 @@
 mod process;
 mod requests;
 mod shown;
+mod strong;
 mod upkeep;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::app::App;
+use crate::app::{App, Strong};
 
 use super::auth::Auth;
 use super::events::Streams;
@@ -24,11 +25,13 @@ use super::followers::Followers;
 use super::route::Route;
 use requests::Requests;
 use shown::{CounterFn, GaugeFn, LabelledFn};
+pub(super) use strong::Asked;
 
 /// The metrics of this member.
 pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Requests,
+    strong: strong::Requests,
 }
 
 impl Default for Metrics {
@@ -42,10 +45,12 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::default();
         let requests = Requests::new(&mut registry);
+        let strong = strong::Requests::new(&mut registry);
         registry.register_collector(Box::new(process::Process::new()));
         Self {
             registry: Mutex::new(registry),
             requests,
+            strong,
         }
     }
 
@@ -125,7 +130,7 @@ impl Metrics {
     }
 
     /// Shows what the store holds and how the member is.
-    pub(super) fn watch_app(&self, app: &App) {
+    pub(super) fn watch_app(&self, app: &App, strong: &Strong) {
         let gauge = |name, help, read: fn(&App) -> f64| {
             let app = app.clone();
             self.gauge_fn(name, help, move || read(&app));
@@ -169,10 +174,11 @@ impl Metrics {
             |app| float(usize::try_from(app.view().revision).unwrap_or(usize::MAX)),
         );
         self.watch_upkeep(app);
-        let checked = app.clone();
+        let (checked, strong) = (app.clone(), strong.clone());
         let read = move || {
             let checks = checked.health().checks().into_iter();
             checks
+                .chain([strong.check()])
                 .map(|check| (check.code.to_owned(), f64::from(u8::from(check.ok))))
                 .collect()
         };

@@ -48,7 +48,7 @@ struct Check {
 
 /// Every check with its reason.
 pub(super) fn verbose(call: &Call<'_>) -> Response<Body> {
-    let checks = call.api.parts.app.health().checks();
+    let checks = call.api.parts.checks();
     let ready = !checks.iter().any(app::Check::is_failure);
     let checks: Vec<Check> = checks
         .into_iter()

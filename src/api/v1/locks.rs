@@ -63,6 +63,7 @@ struct ShownWaiter<'a> {
     since: String,
     age_ms: u64,
     until: String,
+    left_ms: u64,
 }
 
 impl<'a> Shown<'a> {
@@ -82,6 +83,7 @@ impl<'a> Shown<'a> {
             since: clocks.wall(waiter.since).to_string(),
             age_ms: clocks.since(waiter.since).0,
             until: clocks.wall(waiter.until).to_string(),
+            left_ms: clocks.until(waiter.until).0,
         };
         Self {
             name: name.as_str(),

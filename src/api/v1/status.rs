@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::members::{MemberState, MemberView};
 use crate::api::reply;
 use crate::api::server::{Answer, Call};
-use crate::app::App;
+use crate::app::{App, Strong};
 use crate::io::disk::{DiskReader, DiskState};
 use crate::model::{HybridTime, Store};
+use crate::strong::engine::Part;
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -33,6 +34,7 @@ struct Status<'a> {
     collecting: Collecting,
     members: Members,
     ready: bool,
+    strong: StrongView,
     disk: DiskView,
 }
 
@@ -136,6 +138,60 @@ impl DiskView {
     }
 }
 
+/// The strong side in short; `/v1/quorum` has all of it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum StrongView {
+    Off { state: &'static str },
+    On(Box<Standing>),
+}
+
+#[derive(Serialize)]
+struct Standing {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    group: Option<String>,
+    term: u64,
+    role: &'static str,
+    leader: Option<String>,
+    majority: bool,
+    voters: Vec<Voter>,
+    committed: u64,
+    applied: u64,
+}
+
+#[derive(Serialize)]
+struct Voter {
+    name: String,
+    alive: bool,
+}
+
+impl StrongView {
+    fn of(strong: &Strong) -> Self {
+        let Ok(engine) = strong.engine() else {
+            return Self::Off { state: "off" };
+        };
+        let status = engine.status();
+        let voter = |part: &Part| Voter {
+            name: part.name.clone(),
+            alive: part.alive && !part.silent,
+        };
+        Self::On(Box::new(Standing {
+            state: status.state,
+            group: status.group.as_ref().map(|group| group.id.to_string()),
+            term: status.term,
+            role: status.role.word(),
+            leader: status.leading().map(|leader| leader.name.clone()),
+            majority: status.majority,
+            voters: status.voters().map(voter).collect(),
+            committed: status.committed,
+            applied: status.applied,
+            why: status.why,
+        }))
+    }
+}
+
 impl Members {
     fn count(members: &[MemberView]) -> Self {
         members.iter().fold(Self::default(), |mut counts, member| {
@@ -185,6 +241,7 @@ pub(super) async fn get(call: &Call<'_>) -> Answer {
         held_aside: HeldAside::of(&view.store),
         collecting,
         members: Members::count(&members),
+        strong: StrongView::of(&parts.strong),
         ready: parts.app.health().first_failure().is_none(),
         disk,
     };

@@ -78,17 +78,24 @@ impl Demo {
 
     async fn tour(&self, tour: &Tour, members: &mut [Member]) -> Result<(), Failure> {
         output::text("starting three members; they look for each other by multicast\n")?;
-        tokio::select! {
-            met = tokio::time::timeout(PATIENCE, tour.meet()) => if met.is_err() {
-                return Err(Failure::message(
-                    Exit::TimeOut,
-                    format!("the members did not find each other within {PATIENCE:?}"),
-                )
-                .hint(member::last_words(members)));
+        let ready = async {
+            tour.meet().await;
+            tour.elect().await
+        };
+        let leader = tokio::select! {
+            met = tokio::time::timeout(PATIENCE, Box::pin(ready)) => match met {
+                Ok(leader) => leader,
+                Err(_elapsed) => {
+                    return Err(Failure::message(
+                        Exit::TimeOut,
+                        format!("the members did not become a cluster within {PATIENCE:?}"),
+                    )
+                    .hint(member::last_words(members)));
+                }
             },
             ended = first_ended(members) => return Err(ended),
-        }
-        tour.print(members)?;
+        };
+        tour.print(members, &leader)?;
         tour.watch_a_change().await?;
         if self.once {
             return Ok(());

@@ -89,8 +89,20 @@ impl Tour {
         }
     }
 
+    /// Returns who leads the group of the strong side, as soon as somebody does.
+    pub(super) async fn elect(&self) -> String {
+        let [a, ..] = &self.clients;
+        loop {
+            let leader = field(a, "/v1/leader", "name").await;
+            if let Some(Value::String(leader)) = leader {
+                return leader;
+            }
+            tokio::time::sleep(MEETING_PAUSE).await;
+        }
+    }
+
     /// Prints where everything is and what to try.
-    pub(super) fn print(&self, members: &[Member]) -> Result<(), Failure> {
+    pub(super) fn print(&self, members: &[Member], leader: &str) -> Result<(), Failure> {
         let mut text = String::new();
         let _ = writeln!(text, "\nall three see each other\n");
         let _ = writeln!(text, "user         {USER}");
@@ -105,6 +117,8 @@ impl Tour {
                 client.url()
             );
         }
+        let all = NAMES.join(", ");
+        let _ = writeln!(text, "strong side  {all} vote, {leader} leads");
         let _ = writeln!(text, "\ntry, in another terminal:\n");
         for (what, line) in self.lines() {
             let _ = writeln!(text, "{what}:\n  {line}");
@@ -112,6 +126,16 @@ impl Tour {
         let env = self.env();
         let _ = writeln!(text, "\nor let the shell remember: . {}", env.display());
         let _ = writeln!(text, "  gcurl $B/v1/store");
+        // As this program was called, so that the shell finds it.
+        let gaggle = std::env::args_os().next();
+        let gaggle = gaggle.map_or("gaggle".into(), |name| name.to_string_lossy().into_owned());
+        let _ = writeln!(text, "then the strong side, which needs two of the three:");
+        let _ = writeln!(text, "  {gaggle} counter add visits");
+        let _ = writeln!(
+            text,
+            "  {gaggle} lock backup -- sh -c 'echo \"I alone, with token $GAGGLE_LOCK_TOKEN\"'"
+        );
+        let _ = writeln!(text, "  {gaggle} quorum");
         output::text(&text)
     }
 
@@ -203,12 +227,16 @@ fn millis(span: Duration) -> String {
     format!("{:.1} ms", span.as_secs_f64() * 1000.0)
 }
 
+/// A member of the object that is answered at a path.
+async fn field(client: &ApiClient, path: &str, name: &str) -> Option<Value> {
+    let answer = client.get(path).await.ok()?;
+    let mut value: Value = serde_json::from_slice(&answer.body).ok()?;
+    Some(value.get_mut(name)?.take())
+}
+
 async fn sees_all(client: &ApiClient) -> bool {
-    let Ok(answer) = client.get("/v1/members").await else {
-        return false;
-    };
-    let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let members = value.get("members").and_then(Value::as_array);
+    let members = field(client, "/v1/members", "members").await;
+    let members = members.as_ref().and_then(Value::as_array);
     let alive = members
         .into_iter()
         .flatten()

@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use super::Finding;
+use super::{Finding, strong};
 use crate::cli::exit::Exit;
 use crate::cli::session::{Session, body_json};
 use crate::config::{ClientConfig, Config, show_duration};
@@ -44,10 +44,12 @@ pub(super) async fn look(client: &ClientConfig, member: &Config) -> Vec<Finding>
         findings.extend(deleted(&status));
     }
     findings.extend(readiness(&session).await);
-    match session.json("/v1/members").await {
-        Ok(value) => findings.extend(members(&value, member.discovery_port)),
+    let all = session.json("/v1/members").await;
+    match &all {
+        Ok(value) => findings.extend(members(value, member.discovery_port)),
         Err(why) => findings.push(Finding::failed("members", why.said(), "")),
     }
+    findings.extend(strong::look(&session, all.ok().as_ref()).await);
     findings
 }
 
@@ -161,9 +163,11 @@ async fn readiness(session: &Session) -> Vec<Finding> {
         return vec![Finding::failed(CHECK, "the answer is no JSON", "")];
     };
     let checks = value.get("checks").and_then(Value::as_array);
+    // The strong side has its own finding, which says more.
+    let is_here = |check: &&Value| check["code"] != "strong-side";
+    let checks: Vec<&Value> = checks.into_iter().flatten().filter(is_here).collect();
     let failed = checks
-        .into_iter()
-        .flatten()
+        .iter()
         .filter(|check| check["ok"] != Value::Bool(true));
     let mut findings: Vec<Finding> = failed
         .map(|check| {
@@ -176,7 +180,7 @@ async fn readiness(session: &Session) -> Vec<Finding> {
         })
         .collect();
     if findings.is_empty() {
-        let count = checks.map_or(0, Vec::len);
+        let count = checks.len();
         findings.push(Finding::ok(CHECK, format!("{count} checks, all well")));
     }
     findings

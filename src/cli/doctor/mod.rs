@@ -5,10 +5,12 @@
 //! | `host` | the configuration, the data directory, the secret, the network interfaces |
 //! | `certificate` | the port, TLS, how long the certificate is valid |
 //! | `cluster` | what the member says: credentials, readiness, members, agreement, clock |
+//! | `strong` | what the member says about its strong side |
 
 mod certificate;
 mod cluster;
 mod host;
+mod strong;
 
 use serde_json::{Value, json};
 
@@ -20,8 +22,8 @@ use crate::config::{ClientConfig, Config, Flags, InForce, Output, Source};
 /// Check everything that a member needs, one thing after the other
 ///
 /// Looks at this host (configuration, data directory, secret, interfaces) and at the member that
-/// answers (port, certificate, credentials, readiness, members, agreement, clock). Exit code 1 if
-/// anything fails; a warning is no failure. Takes the flags of all commands.
+/// answers (port, certificate, credentials, readiness, members, agreement, clock, strong side).
+/// Exit code 1 if anything fails; a warning is no failure. Takes the flags of all commands.
 #[derive(clap::Args)]
 pub(super) struct Doctor {}
 

@@ -121,6 +121,8 @@ pub(super) struct Inner {
     pub(super) wake: tokio::sync::Notify,
     /// The member stops: nothing is started again.
     pub(super) stops: AtomicBool,
+    /// How often somebody was seen to begin to lead, and when the last time was.
+    pub(super) leads: Mutex<(u64, Mono)>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -171,6 +173,7 @@ impl Engine {
             away: Mutex::default(),
             wake: tokio::sync::Notify::new(),
             stops: AtomicBool::new(false),
+            leads: Mutex::new((0, world.mono())),
             world: world.clone(),
         }));
         world.spawn(Box::pin(life::live(engine.clone())));
@@ -291,6 +294,16 @@ impl Engine {
         }
     }
 
+    /// Why it cannot work before something is done about it: no use in waiting for it.
+    pub(super) fn broken(&self) -> Option<StrongError> {
+        match &*self.0.now.borrow() {
+            Now::Forming(_) => return None,
+            Now::Working(parts) => return parts.broken().map(StrongError::Off),
+            Now::Failed(_) | Now::Fenced(..) => {}
+        }
+        self.parts().err()
+    }
+
     /// How this member stands.
     pub(super) fn stands(&self) -> Belonging {
         self.0.stands.lock().clone()
@@ -346,6 +359,13 @@ impl Engine {
 }
 
 impl Parts {
+    /// Why the engine broke off, if it did.
+    pub(super) fn broken(&self) -> Option<String> {
+        let metrics = self.running.raft.metrics();
+        let state = metrics.borrow().running_state.clone();
+        state.err().map(|error| error.to_string())
+    }
+
     /// For how long nobody has confirmed what is here; none: it never was.
     fn age(&self) -> Option<Duration> {
         let metrics = self.running.raft.metrics();

@@ -129,6 +129,14 @@ impl Belonging {
             Stage::In(group) => Some(group.id),
         }
     }
+
+    /// The group that it is in, be it fenced.
+    pub fn in_group(&self) -> Option<&Group> {
+        match &self.stage {
+            Stage::In(group) | Stage::Fenced(group, _) => Some(group),
+            Stage::Looking | Stage::Proposing(..) | Stage::Promised(_) => None,
+        }
+    }
 }
 
 /// What a member tells of itself.

@@ -27,12 +27,14 @@ const SNAPSHOT_BYTES: u64 = 64 << 20;
 pub(super) async fn keep(engine: Engine, parts: Weak<Parts>, mut alive: watch::Receiver<()>) {
     let mut looks = 0_u32;
     let mut snapshot_at = 0;
+    let mut led = None;
     loop {
         let next = {
             let Some(parts) = parts.upgrade() else {
                 return;
             };
             engine.stand_for_election(&parts);
+            engine.notice_leader(&parts, &mut led);
             snapshot_at = make_snapshot(&parts, snapshot_at).await;
             if looks.is_multiple_of(VOTERS_EVERY) {
                 engine.keep_voters(&parts);
@@ -60,6 +62,22 @@ async fn make_snapshot(parts: &Parts, last: u64) -> u64 {
 }
 
 impl Engine {
+    /// Counts who begins to lead. Of two between two looks one is counted.
+    fn notice_leader(&self, parts: &Parts, led: &mut Option<(u64, VoterId)>) {
+        let now = {
+            let metrics = parts.running.raft.metrics();
+            let metrics = metrics.borrow();
+            metrics
+                .current_leader
+                .map(|leader| (metrics.current_term, leader))
+        };
+        if now.is_some() && now != *led {
+            *led = now;
+            let mut leads = self.0.leads.lock();
+            *leads = (leads.0 + 1, self.0.world.mono());
+        }
+    }
+
     /// A voter that sees no majority cannot win an election; if it tried, it would only raise the
     /// term and so disturb the leader when it comes back.
     fn stand_for_election(&self, parts: &Parts) {

@@ -118,6 +118,11 @@ impl Engine {
         let (deadline, patience) = (begun.plus(limit), begun.plus(limit.min(PATIENCE)));
         let mut doubt = None;
         loop {
+            // A question that was lost on its way can be given up like one not asked yet.
+            let in_doubt = doubt.is_some() && !matches!(ask, RequestAsk::ReadIndex);
+            if let Some(why) = self.broken() {
+                return Err(doubt.filter(|_| in_doubt).map_or(why, StrongError::Unknown));
+            }
             let left = deadline.since(self.0.world.mono());
             let parts = self.parts();
             let reply = match &parts {
@@ -137,9 +142,7 @@ impl Engine {
             let now = self.0.world.mono();
             match reply {
                 RequestReply::NotLeader | RequestReply::NoQuorum => {
-                    // A question that was lost on its way can be given up like one not asked yet.
-                    let may_end = doubt.is_none() || matches!(ask, RequestAsk::ReadIndex);
-                    if now >= patience && may_end {
+                    if now >= patience && !in_doubt {
                         return Err(parts.err().unwrap_or(StrongError::NoQuorum));
                     }
                 }

@@ -83,20 +83,17 @@ impl Engine {
             let running = &parts.running;
             (running.group, running.voter)
         });
-        let broken = working.as_ref().and_then(|parts| {
-            let metrics = parts.running.raft.metrics();
-            let state = metrics.borrow().running_state.clone();
-            state.err().map(|error| error.to_string())
-        });
+        let broken = working.as_ref().and_then(|parts| parts.broken());
         if wanted == has && broken.is_none() {
             return Ok(());
         }
         if let Some(why) = &broken {
             tracing::error!(%why, "the strong side broke off");
         }
-        let why = broken.unwrap_or_else(|| "it begins".to_owned());
         if working.is_some() {
-            end(self.0.now.send_replace(Now::Failed(why))).await;
+            let begins = || Now::Forming("it begins".to_owned());
+            let ended = broken.map_or_else(begins, Now::Failed);
+            end(self.0.now.send_replace(ended)).await;
         }
         if wanted.is_none() || self.0.stops.load(Ordering::Acquire) {
             return Ok(());

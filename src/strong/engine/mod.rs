@@ -46,6 +46,6 @@ pub use group::{Belonging, Charter, Group, GroupId, Plan, Stage, Told};
 pub use life::plan;
 pub use machine::{Happened, View};
 pub use memory::{MemoryDisk, Trouble};
-pub use quorum::{Part, Status};
+pub use quorum::{Part, Role, Status};
 pub use types::{Answers, Portrait, Proposal, Types, Voter, VoterId};
 pub use world::{AskError, Matter, Seen, World};

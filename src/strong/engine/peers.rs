@@ -15,6 +15,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::protocol::Mono;
+
 use super::encoding::{decode, encode};
 use super::group::GroupId;
 use super::log::storage_error;
@@ -39,7 +41,12 @@ pub(super) struct Peers {
     pub(super) portraits: Arc<Portraits>,
     /// Up to where each peer has acknowledged entries, to this member as the leader of that vote.
     pub(super) acknowledged: Arc<Mutex<BTreeMap<VoterId, (Vote, LogId)>>>,
+    /// When each peer's engine answered last.
+    pub(super) answered: Answered,
 }
+
+/// When each peer's engine answered last, whatever it said.
+pub(super) type Answered = Arc<Mutex<BTreeMap<VoterId, Mono>>>;
 
 impl Peers {
     fn acknowledged(&self, peer: VoterId, vote: Vote) -> Option<LogId> {
@@ -114,7 +121,10 @@ impl Peer {
         let world = &self.peers.world;
         let answer = world.ask(self.node.member, about, encode(&letter), limit);
         let reply: Reply<T> = decode(&answer.await?)?;
-        Ok(reply?)
+        let reply = reply?;
+        let now = world.mono();
+        self.peers.answered.lock().insert(self.target, now);
+        Ok(reply)
     }
 
     /// Notes up to where the peer has entries. One that has fewer than it acknowledged was set back

@@ -1,13 +1,15 @@
 //! What an operator sees of the group, and can do about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use openraft::ServerState;
 
 use crate::model::MemberId;
 
 use super::disk::{Cell, Kept, LogChange, LogDisk, LogDiskError};
 use super::encoding::encode;
-use super::engine::{Engine, Now, StrongError};
+use super::engine::{Engine, Now, Parts, StrongError};
 use super::group::{Belonging, Group, GroupId, Plan, Stage};
 use super::leading::Lead;
 use super::log::{Log, set};
@@ -16,7 +18,12 @@ use super::message::RequestAsk;
 use super::portraits::{Current, Portraits};
 use super::running::on_thread;
 use super::scribe::Scribe;
-use super::types::{SnapshotMeta, StoredMembership, Vote, Voter, VoterId};
+use super::types::{LogId, SnapshotMeta, StoredMembership, Vote, Voter, VoterId};
+use super::world::Seen;
+
+/// Who has not answered its leader for so long is silent: many times the time between two signs of
+/// life.
+const SILENT: Duration = Duration::from_secs(3);
 
 /// How a member's strong side stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +52,60 @@ pub struct Status {
     pub age: Option<Duration>,
     /// Who takes part, voters first.
     pub members: Vec<Part>,
+    /// What this member does in the group.
+    pub role: Role,
+    /// The index of the last entry that this member knows to be committed.
+    pub committed: u64,
+    /// How many entries are in the log of this member, on the disk.
+    pub entries: u64,
+    /// How often this member has seen somebody begin to lead, since it started.
+    pub leads: u64,
+    /// Whether more than half of the voters are there, as far as this member knows.
+    pub majority: bool,
+    /// Members of another group that this one has met, by name, and that group.
+    pub strangers: Vec<(String, GroupId)>,
+}
+
+/// What a member does in its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It leads, with a majority behind it.
+    Leader,
+    /// It led, and has no majority behind it any more.
+    Isolated,
+    /// It votes, and follows whoever leads.
+    Follower,
+    /// It stands for election.
+    Candidate,
+    /// It does not vote.
+    Learner,
+    /// It takes no part yet, or not any more.
+    Nothing,
+}
+
+impl Role {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Isolated => "isolated",
+            Self::Follower => "follower",
+            Self::Candidate => "candidate",
+            Self::Learner => "learner",
+            Self::Nothing => "none",
+        }
+    }
+
+    fn of(state: ServerState, lead: Lead) -> Self {
+        match state {
+            ServerState::Leader if lead == Lead::Me => Self::Leader,
+            ServerState::Leader => Self::Isolated,
+            ServerState::Follower => Self::Follower,
+            ServerState::Candidate => Self::Candidate,
+            ServerState::Learner => Self::Learner,
+            ServerState::Shutdown => Self::Nothing,
+        }
+    }
 }
 
 /// A member's part in the group.
@@ -60,6 +121,28 @@ pub struct Part {
     pub votes: bool,
     /// How many entries it lacks; known to the leader only.
     pub lacks: Option<u64>,
+    /// Whether this member sees it alive.
+    pub alive: bool,
+    /// Whether its engine says nothing, though this member leads it for some time.
+    pub silent: bool,
+}
+
+impl Status {
+    /// The voters.
+    pub fn voters(&self) -> impl Iterator<Item = &Part> {
+        self.members.iter().filter(|part| part.votes)
+    }
+
+    /// The voters that this member does not see alive, or that do not answer their leader.
+    pub fn missing(&self) -> impl Iterator<Item = &Part> {
+        self.voters().filter(|part| !part.alive || part.silent)
+    }
+
+    /// Who leads.
+    pub fn leading(&self) -> Option<&Part> {
+        let mut members = self.members.iter();
+        members.find(|part| Some(part.member) == self.leader)
+    }
 }
 
 impl Engine {
@@ -67,6 +150,7 @@ impl Engine {
     pub fn status(&self) -> Status {
         let stands = self.stands();
         let (state, why) = match &*self.0.now.borrow() {
+            Now::Working(parts) if parts.broken().is_some() => ("failed", parts.broken()),
             Now::Forming(why) => ("forming", Some(why.clone())),
             Now::Working(_) if !matches!(stands.stage, Stage::In(_)) => {
                 ("forming", Some("the group is being founded".to_owned()))
@@ -78,56 +162,125 @@ impl Engine {
             ),
             Now::Failed(why) => ("failed", Some(why.clone())),
         };
+        let (view, age) = self.view();
         let mut status = Status {
             plan: self.0.settings.plan.clone(),
             state,
             why,
-            group: match &stands.stage {
-                Stage::In(group) | Stage::Fenced(group, _) => Some(group.clone()),
-                Stage::Looking | Stage::Proposing(..) | Stage::Promised(_) => None,
-            },
+            strangers: self.strangers(stands.in_group()),
+            group: stands.in_group().cloned(),
             voter: stands.voter,
             leader: None,
             term: 0,
             last: 0,
             applied: 0,
             snapshot: 0,
-            age: self.view().1,
+            age,
             members: Vec::new(),
+            role: Role::Nothing,
+            committed: 0,
+            entries: 0,
+            leads: self.0.leads.lock().0,
+            majority: false,
         };
-        if let Ok(parts) = self.parts() {
-            let me = self.0.settings.me.member;
-            status.leader = match parts.lead() {
-                Lead::Me => Some(me),
-                Lead::Other(_, member) => Some(member),
-                Lead::Nobody => None,
-            };
-            let metrics = parts.running.raft.metrics();
-            let metrics = metrics.borrow();
-            status.term = metrics.current_term;
-            status.last = metrics.last_log_index.unwrap_or(0);
-            status.applied = metrics.last_applied.map_or(0, |id| id.index);
-            status.snapshot = metrics.snapshot.map_or(0, |id| id.index);
-            let membership = metrics.membership_config.membership();
-            let voters: Vec<VoterId> = membership.voter_ids().collect();
-            status.members = membership
-                .nodes()
-                .map(|(id, node)| Part {
-                    voter: *id,
-                    member: node.member,
-                    name: node.name.clone(),
-                    votes: voters.contains(id),
-                    lacks: metrics.replication.as_ref().and_then(|all| {
-                        let matched = (*all.get(id)?).map_or(0, |matched| matched.index);
-                        Some(status.last.saturating_sub(matched))
-                    }),
-                })
-                .collect();
-            status
-                .members
-                .sort_by_key(|part| (!part.votes, part.member));
+        let Ok(parts) = self.parts() else {
+            self.list(&mut status, view.membership.membership(), None);
+            return status;
+        };
+        let lead = parts.lead();
+        status.leader = match lead {
+            Lead::Me => Some(self.0.settings.me.member),
+            Lead::Other(_, member) => Some(member),
+            Lead::Nobody => None,
+        };
+        let metrics = parts.running.raft.metrics();
+        let metrics = metrics.borrow();
+        let index = |id: Option<LogId>| id.map_or(0, |id| id.index);
+        status.role = Role::of(metrics.state, lead);
+        status.term = metrics.current_term;
+        status.last = metrics.last_log_index.unwrap_or(0);
+        status.applied = index(metrics.last_applied);
+        status.committed = index(parts.running.log.committed()).max(status.applied);
+        // The first entry has the index 0.
+        let end = |index: Option<u64>| index.map_or(0, |index| index + 1);
+        let purged = metrics.purged.map(|id| id.index);
+        status.entries = end(metrics.last_log_index).saturating_sub(end(purged));
+        status.snapshot = index(metrics.snapshot);
+        let membership = metrics.membership_config.membership();
+        self.list(&mut status, membership, metrics.replication.as_ref());
+        if lead == Lead::Me {
+            self.mark_silent(&parts, &mut status);
         }
         status
+    }
+
+    /// Marks who does not answer this leader: its member may be well, but its strong side is not.
+    fn mark_silent(&self, parts: &Parts, status: &mut Status) {
+        let now = self.0.world.mono();
+        if now.since(self.0.leads.lock().1) <= SILENT {
+            return;
+        }
+        let me = self.0.settings.me.member;
+        for part in &mut status.members {
+            let answered = parts.running.answered(part.voter);
+            part.silent = part.member != me && answered.is_none_or(|ago| ago > SILENT);
+        }
+    }
+
+    /// Lists who takes part, and says whether more than half of the voters are there.
+    fn list(
+        &self,
+        status: &mut Status,
+        membership: &openraft::Membership<VoterId, Voter>,
+        replication: Option<&BTreeMap<VoterId, Option<LogId>>>,
+    ) {
+        let seen = self.0.seen.borrow().clone();
+        let me = self.0.settings.me.member;
+        let is_alive =
+            |member: MemberId| member == me || seen.iter().any(|peer| peer.member == member);
+        let voters: Vec<VoterId> = membership.voter_ids().collect();
+        let last = status.last;
+        let part = |(id, node): (&VoterId, &Voter)| Part {
+            voter: *id,
+            member: node.member,
+            name: node.name.clone(),
+            votes: voters.contains(id),
+            lacks: replication.and_then(|all| {
+                let matched = (*all.get(id)?).map_or(0, |matched| matched.index);
+                Some(last.saturating_sub(matched))
+            }),
+            alive: is_alive(node.member),
+            silent: false,
+        };
+        status.members = membership.nodes().map(part).collect();
+        status
+            .members
+            .sort_by(|a, b| (!a.votes, &a.name, a.member).cmp(&(!b.votes, &b.name, b.member)));
+        let is_here = |id: &&VoterId| {
+            let node = membership.get_node(id);
+            node.is_some_and(|node| is_alive(node.member))
+        };
+        let mut configs = membership.get_joint_config().iter();
+        let has =
+            |voters: &BTreeSet<VoterId>| voters.iter().filter(is_here).count() * 2 > voters.len();
+        let is_led = status.leader == Some(me);
+        status.majority = is_led || (!voters.is_empty() && configs.all(has));
+    }
+
+    /// Who is in another group than this one, which is neither an earlier nor a later epoch of it.
+    fn strangers(&self, mine: Option<&Group>) -> Vec<(String, GroupId)> {
+        let Some(mine) = mine else {
+            return Vec::new();
+        };
+        let seen = self.0.seen.borrow().clone();
+        let told = self.0.told.lock();
+        let other = |peer: &Seen| {
+            let other = told.get(&peer.member)?.1.belonging.in_group()?;
+            let is_kin =
+                other.id == mine.id || other.was.contains(&mine.id) || mine.was.contains(&other.id);
+            (!is_kin).then(|| (peer.name.to_string(), other.id))
+        };
+        seen.iter().filter_map(other).collect()
     }
 
     /// Makes a learner a voter.

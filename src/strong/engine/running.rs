@@ -18,7 +18,7 @@ use super::group::GroupId;
 use super::log::Log;
 use super::machine::{Machine, Shown};
 use super::message::{AppendAsk, Declined, Letter, Reply, SnapshotReply, SnapshotStep, VoteAsk};
-use super::peers::Peers;
+use super::peers::{Answered, Peers};
 use super::portraits::{Portraits, Taken};
 use super::scribe::Scribe;
 use super::types::{Raft, Vote, VoterId};
@@ -52,6 +52,7 @@ pub(super) struct Running {
     /// Held to write while the lead is handed over: nothing may be sent to voters then, for who
     /// hears the old leader votes for nobody else.
     pub(super) hand_over: tokio::sync::RwLock<()>,
+    answered: Answered,
 }
 
 /// Why an engine did not start.
@@ -107,7 +108,9 @@ impl Running {
             me: voter,
             portraits: portraits.clone(),
             acknowledged: Arc::default(),
+            answered: Arc::default(),
         };
+        let answered = peers.answered.clone();
         let machine = Machine::new(shown, portraits.clone(), view);
         let resumed = log.led_by(voter);
         let raft = Raft::new(voter, config(group), peers, log.clone(), machine).await?;
@@ -121,6 +124,7 @@ impl Running {
             resumed,
             heard: Mutex::default(),
             hand_over: tokio::sync::RwLock::default(),
+            answered,
         })
     }
 
@@ -144,6 +148,12 @@ impl Running {
     pub(super) fn heard(&self) -> Option<Duration> {
         let heard = *self.heard.lock();
         heard.map(|at| self.world.mono().since(at))
+    }
+
+    /// How long ago a peer's engine answered; none if never.
+    pub(super) fn answered(&self, peer: VoterId) -> Option<Duration> {
+        let at = self.answered.lock().get(&peer).copied();
+        at.map(|at| self.world.mono().since(at))
     }
 
     /// Takes a message of a peer's engine and gives the answer.

@@ -15,12 +15,16 @@ use crate::api::query::Query;
 use crate::api::server::Call;
 use crate::io::clock;
 use crate::protocol::Mono;
-use crate::strong::{Acquire, Command, End, LockCommand, Millis, Nonce, Outcome, Refused};
+use crate::strong::{
+    Acquire, Command, End, Holder, Lock, LockCommand, Millis, Nonce, Outcome, Refused,
+};
 
 /// How long it is waited before something is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How long a look at the state may take.
 const LOOK: Duration = Duration::from_secs(2);
+/// So many holders of a semaphore are named.
+const NAMED: usize = 3;
 
 /// A request for a lock, on its way.
 pub(super) struct Asking<'a> {
@@ -100,7 +104,7 @@ impl<'a> Asking<'a> {
             in_doubt |= problem.outcome == Became::Unknown;
             if !in_doubt {
                 claim.close();
-                return Err(problem);
+                return Err(self.told(problem));
             }
             if !is_passing(&problem) {
                 return Err(problem);
@@ -109,6 +113,39 @@ impl<'a> Asking<'a> {
                 return Err(problem.outcome(Became::Unknown));
             }
             tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// The same problem; if the lock is held, with who holds it, as far as this member knows.
+    fn told(&self, problem: Problem) -> Problem {
+        if problem.code != Code::LockHeld {
+            return problem;
+        }
+        let problem = problem.hint(
+            "with max_wait the request waits in the line for it; GET /v1/locks/{name} shows who \
+             holds it and who waits",
+        );
+        let Ok(engine) = self.call.engine() else {
+            return problem;
+        };
+        let view = engine.local();
+        let clocks = Clocks::of(engine, &view);
+        let lock = view.state.locks().lock(self.acquire.name.as_str());
+        let holders = lock.into_iter().flat_map(Lock::holders);
+        let mut holders: Vec<String> = holders
+            .map(|(token, holder)| held_by(*token, holder, &clocks))
+            .collect();
+        if holders.len() > NAMED {
+            let more = holders.len() - NAMED;
+            holders.truncate(NAMED);
+            holders.push(format!("{more} more"));
+        }
+        match holders[..] {
+            [] => problem,
+            _ => Problem {
+                detail: format!("the lock is held by {}", holders.join(" and ")).into(),
+                ..problem
+            },
         }
     }
 
@@ -192,6 +229,19 @@ impl<'a> Asking<'a> {
             Seen::Gone(Refused::WaitOver)
         })
     }
+}
+
+/// Who holds a lock, and until when.
+fn held_by(token: u64, holder: &Holder, clocks: &Clocks<'_>) -> String {
+    let value = holder.value.as_deref();
+    let value = value.map_or(String::new(), |value| format!("value {value:?}, "));
+    let left = Duration::from_millis(clocks.until(holder.expires).0);
+    format!(
+        "{} ({value}token {token}) until {}, {:.1} s from now if it is not renewed",
+        holder.author,
+        clocks.wall(holder.expires),
+        left.as_secs_f64()
+    )
 }
 
 /// Where a request stands.
