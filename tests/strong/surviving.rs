@@ -196,10 +196,14 @@ async fn a_lost_majority_is_recovered_from_one_survivor() {
 async fn another_voter_can_be_made_to_lead() {
     let net = Net::default();
     let three = members(&net, 3, &Plan::Size(3)).await;
-    let lead = leader(&three).await;
-    let next = (lead + 1) % 3;
-    assert_eq!(add(&three[lead].engine, "c", 1).await, Ok(1));
-    three[lead].engine.transfer(three[next].id).await.unwrap();
-    assert_eq!(leader(&three).await, next);
-    assert_eq!(add(&three[lead].engine, "c", 1).await, Ok(2));
+    assert_eq!(add(&three[0].engine, "c", 1).await, Ok(1));
+    // Asked of the leader, of the one that is to lead, and of the third.
+    for (round, of) in (2..).zip([0, 1, 2]) {
+        let lead = leader(&three).await;
+        let next = (lead + 1) % 3;
+        let asked = &three[(lead + of) % 3].engine;
+        asked.transfer(three[next].id).await.unwrap();
+        assert_eq!(leader(&three).await, next);
+        assert_eq!(add(&three[lead].engine, "c", 1).await, Ok(round));
+    }
 }

@@ -21,11 +21,11 @@ use super::types::{Voter, VoterId};
 use super::world::{AskError, Matter};
 
 /// How long a request waits for a leader: an election takes no longer.
-const PATIENCE: Duration = Duration::from_millis(ELECTION.0 + 2 * ELECTION.1);
+pub(super) const PATIENCE: Duration = Duration::from_millis(ELECTION.0 + 2 * ELECTION.1);
 /// How long after it was heard a leader counts as one.
 const HEARD: Duration = Duration::from_millis(ELECTION.1 + 2 * HEARTBEAT);
 /// How long it is waited before a leader is looked for again.
-const AGAIN: Duration = Duration::from_millis(25);
+pub(super) const AGAIN: Duration = Duration::from_millis(25);
 /// How long a change of the voters may take.
 const CHANGE: Duration = Duration::from_secs(20);
 

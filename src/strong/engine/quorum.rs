@@ -11,7 +11,7 @@ use super::disk::{Cell, Kept, LogChange, LogDisk, LogDiskError};
 use super::encoding::encode;
 use super::engine::{Engine, Now, Parts, StrongError};
 use super::group::{Belonging, Group, GroupId, Plan, Stage};
-use super::leading::Lead;
+use super::leading::{AGAIN, Lead, PATIENCE};
 use super::log::{Log, set};
 use super::machine::{Machine, Shown};
 use super::message::RequestAsk;
@@ -304,7 +304,23 @@ impl Engine {
     /// # Errors
     /// See [`StrongError`].
     pub async fn transfer(&self, member: MemberId) -> Result<(), StrongError> {
-        self.manage(RequestAsk::Transfer(member)).await
+        match self.manage(RequestAsk::Transfer(member)).await {
+            // The one that was asked leads no more: perhaps because it did it.
+            Err(StrongError::Unknown(_)) if self.is_led_by(member).await => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Whether this member leads, once somebody does.
+    async fn is_led_by(&self, member: MemberId) -> bool {
+        let end = self.0.world.mono().plus(PATIENCE);
+        loop {
+            match self.status().leader {
+                Some(leader) => return leader == member,
+                None if self.0.world.mono() >= end => return false,
+                None => tokio::time::sleep(AGAIN).await,
+            }
+        }
     }
 
     /// Gives up the strong side of this member: it begins again, with another id, as a learner of
