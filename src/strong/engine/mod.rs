@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `engine` | the handle that the rest of the program holds |
 //! | `leading` | what only the leader can do: found, asked, done |
-//! | `life`, `group` | how a member finds its group: charters, promises, two groups that meet |
+//! | `life`, `group` | how a member finds its group and stays in it |
+//! | `founding`, `meeting` | charters and promises; taken in by a group, two groups that meet |
 //! | `keeping` | what an engine does by itself: time, elections, replacing voters, snapshots |
 //! | `quorum` | what an operator sees and can do |
 //! | `running` | one engine that runs, and its doors |
@@ -22,12 +23,14 @@ mod disk;
 mod encoding;
 #[expect(clippy::module_inception, reason = "it is what the room is about")]
 mod engine;
+mod founding;
 mod group;
 mod keeping;
 mod leading;
 mod life;
 mod log;
 mod machine;
+mod meeting;
 mod memory;
 mod message;
 mod peers;
@@ -42,8 +45,8 @@ mod world;
 pub use disk::{Cell, Kept, LogChange, LogDisk, LogDiskError};
 pub use encoding::EncodingError;
 pub use engine::{Engine, Request, Settings, StrongError};
+pub use founding::plan;
 pub use group::{Belonging, Charter, Group, GroupId, Plan, Stage, Told};
-pub use life::plan;
 pub use machine::{Happened, View};
 pub use memory::{MemoryDisk, Trouble};
 pub use quorum::{Part, Status};
