@@ -39,9 +39,11 @@ async fn nobody_reads_what_is_old_from_a_leader_that_is_back_before_it_is_missed
         let leads = three.remove(at);
         let number = leads.id.as_u64();
         let disk = net.kill(leads);
+        net.slow(Duration::from_millis(2), 0);
+        let back = net.start(number, Plan::Size(3), disk).await;
+        until("it takes part", || back.engine.status().state == "working").await;
         // Some are told what is committed later than they are told who leads.
         net.slow(Duration::from_millis(2), 400);
-        let back = net.start(number, Plan::Size(3), disk).await;
         three.insert(at, back);
         let tasks = Tasks::new();
         let stale = Arc::new(AtomicUsize::new(0));

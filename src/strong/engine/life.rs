@@ -27,11 +27,14 @@ const DEAF: Duration = Duration::from_secs(10);
 
 /// Looks after this member's part in a group for as long as the member runs.
 pub(super) async fn live(engine: Engine) {
+    let mut seen = engine.0.seen.clone();
     loop {
+        seen.mark_unchanged();
         let wait = engine.step().await;
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = engine.0.wake.notified() => {}
+            Ok(()) = seen.changed() => {}
         }
     }
 }
@@ -44,14 +47,18 @@ impl Engine {
             return CHECK;
         }
         let told = self.greet().await;
-        let result = match self.stands().stage {
+        let stands = self.stands();
+        let is_sure = self.is_sure(stands.voter);
+        let result = match stands.stage {
             Stage::Looking => self.look(&told).await,
             Stage::Proposing(charter, _) => self.gather(&charter).await,
             Stage::Promised(charter) => self.await_founding(&charter, &told).await,
-            Stage::In(group) => {
-                let result = self.belong(&group, &told).await;
-                result.map(|()| CHECK)
-            }
+            Stage::In(group) => match self.meet_others(&group, &told).await {
+                Ok(true) => Ok(Duration::ZERO),
+                Ok(false) if is_sure => self.belong(&group, &told).await.map(|()| CHECK),
+                Ok(false) => self.prove(&group).await,
+                Err(error) => Err(error),
+            },
             Stage::Fenced(..) => Ok(CHECK),
         };
         result.unwrap_or_else(|error| {
@@ -74,7 +81,10 @@ impl Engine {
             }
             return Ok(());
         }
-        let wanted = belonging.group().map(|group| (group, belonging.voter));
+        let mut wanted = belonging.group().map(|group| (group, belonging.voter));
+        if !self.is_sure(belonging.voter) {
+            wanted = None;
+        }
         let working = self.parts().ok();
         let has = working.as_ref().map(|parts| {
             let running = &parts.running;
@@ -218,6 +228,8 @@ impl Engine {
                 }
             }
             GroupAsk::Elect(group) => self.elect(group).await,
+            GroupAsk::Recall(group, voter) => self.remember(group, voter).await,
+            GroupAsk::Note(group, voter, seal) => self.note(group, voter, seal).await,
             GroupAsk::Lost(group, voter) => {
                 let stands = self.stands();
                 if stands.group() == Some(group) && stands.voter == voter {

@@ -14,7 +14,8 @@ use super::types::{Voter, VoterId};
 use super::world::{Matter, Seen};
 
 impl Engine {
-    /// Begins the log of a group that was just founded, and looks whether another group is met.
+    /// Begins the log of a group that was just founded, and sees to it that the group knows this
+    /// member.
     pub(super) async fn belong(
         &self,
         group: &Group,
@@ -22,13 +23,7 @@ impl Engine {
     ) -> Result<(), LogDiskError> {
         if let Ok(parts) = self.parts() {
             self.begin(&parts, group).await;
-        }
-        for (seen, told) in told {
-            if let Stage::In(other) = &told.belonging.stage
-                && other.id != group.id
-            {
-                return self.meet(&seen.name, group, other).await;
-            }
+            self.keep_seal(group, &parts).await?;
         }
         if self.is_deaf() {
             for (seen, told) in told {
@@ -58,6 +53,23 @@ impl Engine {
             return false;
         };
         matches!(decode(&answer), Ok(RequestReply::Done))
+    }
+
+    /// Looks whether another group is met; says whether this member left its own for it.
+    pub(super) async fn meet_others(
+        &self,
+        group: &Group,
+        told: &[(Seen, Told)],
+    ) -> Result<bool, LogDiskError> {
+        for (seen, told) in told {
+            if let Stage::In(other) = &told.belonging.stage
+                && other.id != group.id
+            {
+                self.meet(&seen.name, group, other).await?;
+                break;
+            }
+        }
+        Ok(!matches!(self.stands().stage, Stage::In(mine) if mine.id == group.id))
     }
 
     /// The founders all begin with the same voters, whoever comes first.
@@ -115,13 +127,11 @@ impl Engine {
         end(self.0.now.send_replace(gone)).await;
         let random = self.0.world.random();
         let next = Belonging {
-            voter: VoterId(u64::from_le_bytes(
-                random[..8].try_into().unwrap_or_default(),
-            )),
+            voter: VoterId::drawn(random),
             stage: Stage::Looking,
         };
         self.0.told.lock().clear();
-        self.stand_as(&mut belonging, next, vec![LogChange::Wipe])
+        self.stand_anew(&mut belonging, next, vec![LogChange::Wipe])
             .await
     }
 }

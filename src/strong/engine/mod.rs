@@ -7,6 +7,7 @@
 //! | `leading` | what only the leader can do: found, asked, done |
 //! | `life`, `group` | how a member finds its group and stays in it |
 //! | `founding`, `meeting` | charters and promises; taken in by a group, two groups that meet |
+//! | `proving`, `seal`, `recalling` | a member that was set back to an older copy is found out |
 //! | `keeping` | what an engine does by itself: time, elections, replacing voters, snapshots |
 //! | `quorum` | what an operator sees and can do |
 //! | `running` | one engine that runs, and its doors |
@@ -35,10 +36,13 @@ mod memory;
 mod message;
 mod peers;
 mod portraits;
+mod proving;
 mod quorum;
 mod readers;
+mod recalling;
 mod running;
 mod scribe;
+mod seal;
 mod types;
 mod world;
 

@@ -95,6 +95,12 @@ impl Engine {
             age: self.view().1,
             members: Vec::new(),
         };
+        if let Some(recalled) = self.recalled() {
+            let stand = &recalled.stand;
+            status.term = stand.vote.map_or(0, |vote| vote.leader_id.term);
+            status.last = stand.last.map_or(0, |last| last.index);
+            status.applied = recalled.view.applied.map_or(0, |id| id.index);
+        }
         if let Ok(parts) = self.parts() {
             let me = self.0.settings.me.member;
             status.leader = match parts.lead() {
@@ -186,10 +192,7 @@ impl Engine {
             parts.running.stop().await;
         }
         let id = GroupId(u128::from_le_bytes(self.0.world.random()));
-        let random = self.0.world.random();
-        let voter = VoterId(u64::from_le_bytes(
-            random[..8].try_into().unwrap_or_default(),
-        ));
+        let voter = VoterId::drawn(self.0.world.random());
         let me = Voter {
             member: self.0.settings.me.member,
             name: self.0.settings.me.name.to_string(),
@@ -209,7 +212,7 @@ impl Engine {
             voter,
             stage: Stage::In(group),
         };
-        self.stand_as(&mut belonging, next, changes)
+        self.stand_anew(&mut belonging, next, changes)
             .await
             .map_err(failed)?;
         tracing::warn!(group = %id, "the group goes on with this member as its only voter");
