@@ -20,8 +20,8 @@ use super::{EmbedError, Embedded, Keep, Life};
 
 /// Starts whole members in this process: each finds the others of its cluster by itself, wherever
 /// they run, talks to them over mutual TLS, and serves the HTTPS API. Their settings are those of
-/// `gaggle serve`; environment and files are not looked at. Cloning gives another handle to the
-/// same network.
+/// `gaggle serve`; environment and configuration file are not looked at. Cloning gives another
+/// handle to the same network.
 ///
 /// ```
 /// # async fn doc() -> Result<(), gaggle::daemon::embedded::EmbedError> {
