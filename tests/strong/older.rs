@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gaggle::io::clock::mono;
-use gaggle::strong::engine::{MemoryDisk, Plan, View};
+use gaggle::strong::engine::{MemoryDisk, Plan, Trouble, View};
 
 use crate::net::{Member, Net};
 use crate::steps::{LONG, add, leader, members, read, until};
@@ -268,4 +268,23 @@ async fn a_group_whose_data_was_moved_goes_on_once_all_are_there() {
     let two = start(&group.net, disks).await;
     leader(&two).await;
     assert_eq!(read(&two[0].engine, "c").await, Ok(Some(6)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_cannot_write_its_seal_takes_no_part_and_says_why() {
+    let group = stopped(Made::Stopped).await;
+    let disk = group.disks[group.apart].clone();
+    disk.trouble(Trouble::FailsBefore);
+    let other = group.intact(group.follow).await;
+    let apart = group.with(group.apart, disk.clone()).await;
+    until("it says why", || {
+        let status = apart.engine.status();
+        status.state == "failed" && status.why.is_some_and(|why| why.contains("disk failed"))
+    })
+    .await;
+    assert_eq!(answers(&[&apart, &other]).await, []);
+    let disk = group.net.kill(apart);
+    disk.restart();
+    let apart = group.with(group.apart, disk).await;
+    leader(&[apart, other]).await;
 }

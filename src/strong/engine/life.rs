@@ -56,7 +56,10 @@ impl Engine {
             Stage::In(group) => match self.meet_others(&group, &told).await {
                 Ok(true) => Ok(Duration::ZERO),
                 Ok(false) if is_sure => self.belong(&group, &told).await.map(|()| CHECK),
-                Ok(false) => self.prove(&group).await,
+                Ok(false) => self.prove(&group).await.inspect_err(|error| {
+                    let failed = Now::Failed(error.to_string());
+                    self.0.now.send_replace(failed);
+                }),
                 Err(error) => Err(error),
             },
             Stage::Fenced(..) => Ok(CHECK),
