@@ -1,11 +1,11 @@
 //! Three members in one process: an ordered log that all of them read alike, and increments that
-//! none of them loses. `cargo run --example embedded`
+//! none of them loses. `cargo run --example embedded`, or over the network: `… -- network`
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gaggle::daemon::embedded::{Embedded, Hall, Keep};
+use gaggle::daemon::embedded::{Embedded, Hall, Keep, Network};
 
 const RHYME: [&str; 4] = [
     "mary had a little lamb",
@@ -16,10 +16,15 @@ const RHYME: [&str; 4] = [
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let hall = Hall::new();
+    let (hall, network) = (Hall::new(), Network::on_loopback());
+    let over_network = std::env::args().any(|argument| argument == "network");
     let mut members = Vec::new();
     for name in ["a", "b", "c"] {
-        members.push(Arc::new(hall.start(name, 3, Keep::InMemory).await?));
+        members.push(Arc::new(if over_network {
+            network.start(name, 3, Keep::InMemory).await?
+        } else {
+            hall.start(name, 3, Keep::InMemory).await?
+        }));
     }
 
     // Any member takes an entry; it has its index when a majority has the entry.

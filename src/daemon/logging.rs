@@ -36,6 +36,11 @@ impl Logging {
         Self(started.is_ok().then_some(handle))
     }
 
+    /// The log is somebody else's: a program's that members run in.
+    pub(super) fn of_others() -> Self {
+        Self(None)
+    }
+
     /// Logs by these directives from now on.
     pub(super) fn change(&self, directives: &str) {
         if let Some(handle) = &self.0

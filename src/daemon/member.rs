@@ -18,8 +18,9 @@ use crate::io::http_client::{PeerClient, PeerLimits};
 use crate::io::serve::serve;
 use crate::io::tasks::Tasks;
 use crate::io::tls::Keyring;
-use crate::protocol::membership::{Alarm, Generation, MemberTable};
-use crate::strong::engine::Seen;
+use crate::model::MemberId;
+use crate::protocol::membership::{Alarm, MemberTable};
+use crate::strong::engine::{LogDisk, Seen};
 
 use super::access::{self, Access};
 use super::contact::{self, Contact};
@@ -42,20 +43,19 @@ use super::{
 const LAST_PUSH: Duration = Duration::from_secs(1);
 
 /// A member that serves.
-struct Running {
+pub(super) struct Running {
+    listen: SocketAddr,
     config: Config,
     store: OpenStore,
     auth: Arc<Auth>,
     certificates: Certificates,
-    replication: Replication,
+    opened: Opened,
     logging: Logging,
     groups: Groups,
-    alarms: mpsc::Receiver<Alarm>,
-    forgotten: mpsc::Receiver<()>,
-    generation: watch::Receiver<Generation>,
 }
 
 /// The tasks, in the order in which they are stopped.
+#[derive(Default)]
 struct Groups {
     /// The accept loop and its connections.
     front: Tasks,
@@ -63,6 +63,14 @@ struct Groups {
     contact: Tasks,
     /// Everything else.
     back: Tasks,
+}
+
+/// What a member is started with.
+pub(super) struct Beginning {
+    pub(super) config: Config,
+    pub(super) logging: Logging,
+    /// Where the strong side keeps its log; none: in the data directory.
+    pub(super) log: Option<Arc<dyn LogDisk>>,
 }
 
 /// Starts a member and runs it until it is asked to stop.
@@ -77,30 +85,39 @@ pub(super) async fn run(
         why,
     };
     let mut signals = Signals::listen().map_err(system)?;
+    let beginning = Beginning {
+        config,
+        logging,
+        log: None,
+    };
     // Nothing is acknowledged before the start is over: a stop may come at any point of it.
     let mut running = tokio::select! {
-        running = start(config, logging, started) => running?,
+        running = start(beginning, started) => running?,
         () = signals.stop() => return Ok(()),
     };
     let ended = running.wait(&mut signals, reread).await;
-    let limit = running.config.stop_timeout;
     tokio::select! {
-        () = running.stop() => {}
+        () = running.stop_in_time() => {}
         () = signals.stop() => tracing::warn!("a second signal: ending at once"),
-        () = tokio::time::sleep(limit) => tracing::warn!(
-            "the time to stop is over; store.json may be older than the database"
-        ),
     }
     ended
 }
 
-async fn start(
-    config: Config,
-    logging: Logging,
+/// Starts a member. `started` is called once it serves.
+pub(super) async fn start(
+    beginning: Beginning,
     started: impl Fn(&Started),
 ) -> Result<Running, DaemonError> {
+    let Beginning {
+        config,
+        logging,
+        log,
+    } = beginning;
     let begun = mono();
-    let store = store::load(&config).await?;
+    let mut store = store::load(&config).await?;
+    if let Some(log) = log {
+        store.log = log;
+    }
     let Access {
         keyring,
         users,
@@ -111,11 +128,7 @@ async fn start(
     let certificates = Certificates::open(&config, &keyring, member)?;
     let imported = import::edits(&config, &store).await?;
     let (listener, listen) = serving::listen(&config.listen).await?;
-    let groups = Groups {
-        front: Tasks::new(),
-        contact: Tasks::new(),
-        back: Tasks::new(),
-    };
+    let groups = Groups::default();
     let auth = Arc::new(Auth::new(users, groups.back.clone()));
     let parts = Parts {
         config: &config,
@@ -123,8 +136,7 @@ async fn start(
         certificates: &certificates,
         auth: &auth,
     };
-    let (contacts, replication, forgotten) =
-        parts.open(&groups, &keyring, listener, listen).await?;
+    let opened = parts.open(&groups, &keyring, listener, listen).await?;
     let notice = Started {
         member,
         name: config.name.clone(),
@@ -146,21 +158,24 @@ async fn start(
         "serving",
     );
     started(&notice);
-    let MembershipHandle {
-        alarms, generation, ..
-    } = contacts;
     Ok(Running {
+        listen,
         config,
         store,
         auth,
         certificates,
-        replication,
+        opened,
         logging,
         groups,
-        alarms,
-        forgotten,
-        generation,
     })
+}
+
+/// What there is once the doors are open.
+struct Opened {
+    contacts: MembershipHandle,
+    replication: Replication,
+    forgotten: mpsc::Receiver<()>,
+    strong: Strong,
 }
 
 /// What a member that opens its doors is made of.
@@ -179,7 +194,7 @@ impl Parts<'_> {
         keyring: &Keyring,
         listener: TcpListener,
         listen: SocketAddr,
-    ) -> Result<(MembershipHandle, Replication, mpsc::Receiver<()>), DaemonError> {
+    ) -> Result<Opened, DaemonError> {
         let Self {
             config,
             store,
@@ -235,11 +250,16 @@ impl Parts<'_> {
             }
             .run(),
         );
-        let api = self.api(back, directory, metrics, strong);
+        let api = self.api(back, directory, metrics, strong.clone());
         let answerer = api::front(api, peer::router(door));
         groups.front.spawn(serve(listener, serving, answerer));
         let forgotten = self.keep(back, &contacts, peers, scrub);
-        Ok((contacts, replication, forgotten))
+        Ok(Opened {
+            contacts,
+            replication,
+            forgotten,
+            strong,
+        })
     }
 
     /// The way to the peers.
@@ -397,14 +417,47 @@ impl Running {
                     Asked::Stop => return Ok(()),
                     Asked::Reload => self.reload(reread),
                 },
-                Some(()) = self.forgotten.recv() => return Err(DaemonError::Forgotten),
-                Some(alarm) = self.alarms.recv() => {
+                why = self.trouble() => return Err(why),
+            }
+        }
+    }
+
+    /// Tells alarms; gives why the member must stop, as soon as it must.
+    pub(super) async fn trouble(&mut self) -> DaemonError {
+        loop {
+            tokio::select! {
+                Some(()) = self.opened.forgotten.recv() => return DaemonError::Forgotten,
+                Some(alarm) = self.opened.contacts.alarms.recv() => {
                     tracing::error!("{alarm}");
                     if let Alarm::RefusedAsDuplicate { member, theirs, .. } = alarm {
-                        return Err(DaemonError::Duplicate { member, other: theirs });
+                        return DaemonError::Duplicate { member, other: theirs };
                     }
                 }
+                else => std::future::pending().await,
             }
+        }
+    }
+
+    /// Its id.
+    pub(super) fn id(&self) -> MemberId {
+        self.store.identity.member
+    }
+
+    /// Where its API listens.
+    pub(super) fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Its strong side.
+    pub(super) fn strong(&self) -> &Strong {
+        &self.opened.strong
+    }
+
+    /// Stops in order, in the time that the configuration gives for it.
+    pub(super) async fn stop_in_time(self) {
+        let limit = self.config.stop_timeout;
+        if tokio::time::timeout(limit, self.stop()).await.is_err() {
+            tracing::warn!("the time to stop is over; store.json may be older than the database");
         }
     }
 
@@ -435,9 +488,12 @@ impl Running {
             tracing::warn!("some requests did not end in time");
         }
         self.store.app.health().stop();
-        drop(tokio::time::timeout(LAST_PUSH, self.replication.drained()).await);
+        drop(tokio::time::timeout(LAST_PUSH, self.opened.replication.drained()).await);
         self.groups.contact.stop(limit.mul_f64(0.1)).await;
-        store::keep_generation(&self.store.dir, self.generation.borrow().number());
+        store::keep_generation(
+            &self.store.dir,
+            self.opened.contacts.generation.borrow().number(),
+        );
         // The readable copy is written here; it may take all the time that is left.
         self.groups.back.stop(limit).await;
         let Self {

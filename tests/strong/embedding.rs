@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gaggle::daemon::embedded::{EmbedError, Embedded, Hall, Keep};
+use gaggle::daemon::embedded::{EmbedError, Embedded, Hall, Keep, Network};
 use gaggle::strong::Refused;
+
+use crate::steps::{LONG, until};
 
 async fn three(hall: &Hall, keep: impl Fn(usize) -> Keep) -> Vec<Embedded> {
     let mut members = Vec::new();
@@ -100,4 +102,99 @@ async fn what_cannot_be_done_says_why() {
         matches!(twice, Err(EmbedError::Refused(Refused::WrongNonce))),
         "{twice:?}"
     );
+}
+
+/// Who leads, once all of these agree.
+async fn leads(members: &[Embedded]) -> usize {
+    let leaders = || -> Vec<_> {
+        let all = members.iter();
+        all.map(|it| it.engine().status().leader).collect()
+    };
+    until("a leader", || {
+        let all = leaders();
+        let is_here = members.iter().any(|it| Some(it.id()) == all[0]);
+        is_here && all.iter().all(|it| *it == all[0])
+    })
+    .await;
+    let leader = leaders()[0];
+    let place = members.iter().position(|it| Some(it.id()) == leader);
+    place.expect("it is one of them")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_over_the_network_go_on_when_their_leader_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let network = Network::on_loopback();
+    let mut members = Vec::new();
+    for name in ["a", "b", "c"] {
+        let place = Keep::OnDisk(dir.path().join(name));
+        members.push(network.start(name, 3, place).await.unwrap());
+    }
+    let lead = leads(&members).await;
+    let [one, other] = [(lead + 1) % 3, (lead + 2) % 3].map(|at| &members[at]);
+    for index in 1..=3_u64 {
+        let appended = one.append("l", &index.to_string()).await.unwrap();
+        assert_eq!(appended, index);
+    }
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        let from = seen.len() as u64 + 1;
+        let more = other.committed("l", from).await.unwrap();
+        seen.extend(
+            more.into_iter()
+                .map(|(_, item)| item.json.as_str().to_owned()),
+        );
+    }
+    assert_eq!(seen, ["1", "2", "3"]);
+    // A lock that runs out is lost: its next holder has a greater token.
+    let short = Duration::from_millis(500);
+    let lost = one.lock("k", short, short).await.unwrap();
+    let held = other.lock("k", LONG, LONG).await.unwrap();
+    assert!(held.token > lost.token);
+    let late = one.unlock(&lost).await;
+    assert!(
+        matches!(late, Err(EmbedError::Refused(Refused::WrongNonce))),
+        "{late:?}"
+    );
+    let address = members[lead].address().unwrap();
+    members.remove(lead).stop().await;
+    let gone = tokio::net::TcpStream::connect(address).await;
+    assert!(gone.is_err(), "nobody answers there any more");
+    leads(&members).await;
+    assert_eq!(members[0].append("l", "4").await.unwrap(), 4);
+    let after = members[1].committed("l", 4).await.unwrap();
+    assert_eq!(after[0].1.json.as_str(), "4");
+    for member in members {
+        member.stop().await;
+    }
+    // What they kept is there again.
+    let network = Network::on_loopback();
+    let refused = network
+        .start("a", 3, Keep::OnDisk(dir.path().join("a")))
+        .await;
+    assert!(
+        matches!(refused, Err(EmbedError::Daemon(_))),
+        "another secret is another cluster"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_over_the_network_that_keeps_nothing_leaves_nothing() {
+    let network = Network::on_loopback().with("password", "seven-geese");
+    let alone = network.start("a", 1, Keep::InMemory).await.unwrap();
+    assert_eq!(alone.add("c", 2).await.unwrap(), 2);
+    let id = alone.id().to_string();
+    let has_files = || {
+        let mut found = std::fs::read_dir(std::env::temp_dir()).unwrap();
+        found.any(|entry| {
+            let path = entry.unwrap().path().join("member.json");
+            std::fs::read_to_string(path).is_ok_and(|text| text.contains(&id))
+        })
+    };
+    assert!(has_files(), "what must be in files has a directory");
+    alone.stop().await;
+    assert!(!has_files());
+    let odd = network.with("colour", "blue");
+    let refused = odd.start("a", 1, Keep::InMemory).await;
+    assert!(matches!(refused, Err(EmbedError::Setting(why)) if why.contains("colour")));
 }

@@ -11,5 +11,6 @@ mod forming;
 mod linearizable;
 mod model;
 mod net;
+mod older;
 mod steps;
 mod surviving;

@@ -35,6 +35,8 @@ struct Wires {
     delay: Duration,
     /// Of a thousand messages so many get lost, and as many answers.
     loss: u32,
+    /// Only messages about this get lost; none: all do.
+    lost: Option<Matter>,
 }
 
 /// A member's engine, whom it is told that it sees, and how others see it.
@@ -138,7 +140,7 @@ impl Net {
             let mut wires = self.0.lock();
             wires.cut.clear();
             wires.frozen.clear();
-            (wires.delay, wires.loss) = (Duration::ZERO, 0);
+            (wires.delay, wires.loss, wires.lost) = (Duration::ZERO, 0, None);
         }
         self.look();
     }
@@ -147,6 +149,12 @@ impl Net {
     pub(crate) fn slow(&self, delay: Duration, loss: u32) {
         let mut wires = self.0.lock();
         (wires.delay, wires.loss) = (delay, loss);
+    }
+
+    /// The same, but only messages about this get lost.
+    pub(crate) fn slow_about(&self, matter: Matter, delay: Duration, loss: u32) {
+        self.slow(delay, loss);
+        self.0.lock().lost = Some(matter);
     }
 
     async fn thaw(&self, one: MemberId, other: MemberId) {
@@ -223,7 +231,8 @@ impl World for TestWorld {
             }
             let (there, back, delay, target) = {
                 let wires = net.0.lock();
-                let lost = || rand::random_range(0..1_000) < wires.loss;
+                let may = wires.lost.is_none_or(|matter| matter == about);
+                let lost = || may && rand::random_range(0..1_000) < wires.loss;
                 let there = !wires.cut.contains(&(me, to)) && !lost();
                 let back = !wires.cut.contains(&(to, me)) && !lost();
                 let target = wires.members.get(&to).map(|(engine, ..)| engine.clone());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gaggle::io::clock::mono;
 use gaggle::io::tasks::Tasks;
-use gaggle::strong::engine::{MemoryDisk, Plan, StrongError};
+use gaggle::strong::engine::{Matter, MemoryDisk, Plan, StrongError};
 
 use crate::net::Net;
 use crate::steps::{LONG, add, leader, members, read, until};
@@ -40,8 +40,9 @@ async fn nobody_reads_what_is_old_from_a_leader_that_is_back_before_it_is_missed
         let number = leads.id.as_u64();
         let disk = net.kill(leads);
         // Some are told what is committed later than they are told who leads.
-        net.slow(Duration::from_millis(2), 400);
+        net.slow_about(Matter::Append, Duration::from_millis(2), 400);
         let back = net.start(number, Plan::Size(3), disk).await;
+        until("it takes part", || back.engine.status().state == "working").await;
         three.insert(at, back);
         let tasks = Tasks::new();
         let stale = Arc::new(AtomicUsize::new(0));

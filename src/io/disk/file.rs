@@ -9,7 +9,9 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
+use bytes::Bytes as Octets;
 use parking_lot::Mutex;
 use redb::StorageBackend;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, statvfs};
@@ -145,6 +147,16 @@ impl Medium for FileMedium {
 
     fn release_reserve(&self) -> io::Result<()> {
         self.reserve()?.set_len(0)
+    }
+
+    /// The number of the file and when it was made: a copy has others, a renamed file has the same.
+    fn place(&self) -> Option<Octets> {
+        let found = std::fs::metadata(self.dir.database()).ok()?;
+        let made = found.created().ok();
+        let made = made.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let mut place = found.ino().to_be_bytes().to_vec();
+        place.extend(made.map_or(0, |at| at.as_nanos()).to_be_bytes());
+        Some(place.into())
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use redb::StorageBackend;
 
@@ -31,6 +32,11 @@ pub trait Medium: Debug + Send + Sync + 'static {
     fn hold_reserve(&self) -> io::Result<()>;
     /// Gives the reserve's space to others.
     fn release_reserve(&self) -> io::Result<()>;
+    /// Where the database is, in bytes that a copy of it does not have; none if that cannot be
+    /// told.
+    fn place(&self) -> Option<Bytes> {
+        None
+    }
 }
 
 /// How much room there is for the database, in bytes.

@@ -88,6 +88,10 @@ impl LogDisk for StrongLog {
             DiskState::Ok | DiskState::Full => self.error(error),
         })
     }
+
+    fn place(&self) -> Option<Bytes> {
+        self.shared.medium.place()
+    }
 }
 
 /// What a change may add to the file, roughly: see [`super::tables::cost`]. Entries stand beside

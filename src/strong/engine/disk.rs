@@ -23,16 +23,22 @@ pub enum Cell {
     Group,
     /// Which snapshot is current, and what it holds.
     Snapshot,
+    /// The seal of this member, see ADR 12.
+    Seal,
+    /// The seals of other members, as they told them last.
+    Seals,
 }
 
 impl Cell {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Vote,
         Self::Committed,
         Self::Purged,
         Self::Group,
         Self::Snapshot,
+        Self::Seal,
+        Self::Seals,
     ];
 }
 
@@ -183,4 +189,7 @@ pub trait LogDisk: Debug + Send + Sync + 'static {
     /// [`LogDiskError::Corrupt`], which also says that an entry does not follow the last one;
     /// after [`LogDiskError::Failed`] nobody knows.
     fn commit(&self, changes: &[LogChange]) -> Result<(), LogDiskError>;
+
+    /// Where this is kept, in bytes that a copy of it does not have; none if that cannot be told.
+    fn place(&self) -> Option<Bytes>;
 }

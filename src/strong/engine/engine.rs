@@ -19,8 +19,10 @@ use super::encoding::{EncodingError, encode};
 use super::group::{Belonging, Group, Plan, Stage, Told};
 use super::log::{cell, set};
 use super::machine::{Happened, Shown, View};
+use super::proving::{Proof, Seals};
 use super::readers::{self, Reading};
-use super::running::{Running, on_thread};
+use super::running::{Opening, Running, on_thread};
+use super::seal::Own;
 use super::types::VoterId;
 use super::world::{Matter, Seen, World};
 use super::{keeping, life};
@@ -123,6 +125,10 @@ pub(super) struct Inner {
     pub(super) stops: AtomicBool,
     /// How often somebody was seen to begin to lead, and when the last time was.
     pub(super) leads: Mutex<(u64, Mono)>,
+    /// Whether this member may have forgotten something.
+    pub(super) proof: Mutex<Proof>,
+    /// Held while one is written.
+    pub(super) seals: tokio::sync::Mutex<Seals>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -142,24 +148,27 @@ impl Engine {
         world: Arc<dyn World>,
         seen: watch::Receiver<Arc<Vec<Seen>>>,
     ) -> Result<Self, LogDiskError> {
-        let random = world.random();
         let fresh = Belonging {
-            voter: VoterId(u64::from_le_bytes(
-                random[..8].try_into().unwrap_or_default(),
-            )),
+            voter: VoterId::drawn(world.random()),
             stage: Stage::Looking,
         };
-        let on = disk.clone();
+        let (on, now) = (disk.clone(), world.mono());
         let belonging = on_thread(world.as_ref(), move || {
-            let known: Option<Belonging> = cell(&on.load()?, Cell::Group)?;
-            if let Some(known) = known {
-                return Ok(known);
+            let kept = on.load()?;
+            let known: Option<Belonging> = cell(&kept, Cell::Group)?;
+            // Nobody knows the id of one that still looks; if this is an older copy, somebody does.
+            if let Some(known) = known.filter(|known| known.stage != Stage::Looking) {
+                let own = cell(&kept, Cell::Seal)?.unwrap_or_default();
+                let noted = cell(&kept, Cell::Seals)?.unwrap_or_default();
+                return Ok((known, Proof::default(), Seals::new(own, noted, now)));
             }
-            on.commit(&[set(Cell::Group, &fresh)])?;
-            Ok(fresh)
+            on.commit(&[LogChange::Wipe, set(Cell::Group, &fresh)])?;
+            let seals = Seals::new(Own::default(), BTreeMap::new(), now);
+            let proof = Proof::of(fresh.voter);
+            Ok((fresh, proof, seals))
         });
         let broke_off = || LogDiskError::Failed("reading the strong side broke off".to_owned());
-        let belonging = belonging.await.ok_or_else(broke_off)??;
+        let (belonging, proof, seals) = belonging.await.ok_or_else(broke_off)??;
         let engine = Self(Arc::new(Inner {
             clock: LeaderClock::begin(world.as_ref()),
             settings,
@@ -174,6 +183,8 @@ impl Engine {
             wake: tokio::sync::Notify::new(),
             stops: AtomicBool::new(false),
             leads: Mutex::new((0, world.mono())),
+            proof: Mutex::new(proof),
+            seals: tokio::sync::Mutex::new(seals),
             world: world.clone(),
         }));
         world.spawn(Box::pin(life::live(engine.clone())));
@@ -332,11 +343,19 @@ impl Engine {
     pub(super) async fn open(&self, belonging: &Belonging) -> Result<Arc<Parts>, String> {
         let group = belonging.group().ok_or("there is no group")?;
         let inner = &self.0;
+        let first = self.first_seal().await;
+        first.map_err(|error| error.to_string())?;
+        let (recalled, target) = self.take_proof();
         let running = Running::open(
             inner.disk.clone(),
             inner.world.clone(),
             inner.shown.clone(),
-            (group, belonging.voter),
+            Opening {
+                group,
+                voter: belonging.voter,
+                view: recalled.map(|recalled| recalled.view.clone()),
+                target,
+            },
         );
         let running = Arc::new(running.await.map_err(|error| error.to_string())?);
         let (commands, waiting) = mpsc::channel(clerk::WAITING);

@@ -79,7 +79,7 @@ impl Engine {
     }
 
     /// A voter that sees no majority cannot win an election; if it tried, it would only raise the
-    /// term and so disturb the leader when it comes back.
+    /// term and so disturb the leader when it comes back. Nor may one that forgot entries win.
     fn stand_for_election(&self, parts: &Parts) {
         let seen = self.0.seen.borrow();
         let me = self.0.settings.me.member;
@@ -88,7 +88,8 @@ impl Engine {
             |node: &Voter| node.member == me || seen.iter().any(|peer| peer.member == node.member);
         let live = voters.iter().filter(|(_, node)| sees(node)).count();
         let has_majority = live * 2 > voters.len();
-        parts.running.raft.runtime_config().elect(has_majority);
+        let may = has_majority && parts.running.has_all();
+        parts.running.raft.runtime_config().elect(may);
     }
 
     /// Brings the time into the log when something ends by it; gives the time until the next look.

@@ -53,9 +53,11 @@ impl Parts {
         }
         let membership = metrics.membership_config.membership();
         if leader == self.running.voter {
-            let alone = u64::try_from(clerk::ALONE.as_millis()).unwrap_or(u64::MAX);
             let is_sole = membership.voter_ids().all(|id| id == leader);
-            let is_backed = metrics.millis_since_quorum_ack.is_none_or(|ms| ms <= alone);
+            // Nobody may have answered since it was elected, or since it started.
+            let since = metrics.millis_since_quorum_ack.map(Duration::from_millis);
+            let since = since.or_else(|| self.running.resumed_for());
+            let is_backed = since.is_none_or(|since| since <= clerk::ALONE);
             return if is_sole || is_backed {
                 Lead::Me
             } else {

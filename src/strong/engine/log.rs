@@ -131,6 +131,11 @@ impl Log {
         self.inner.lock().committed
     }
 
+    /// The last entry.
+    pub(super) fn last(&self) -> Option<LogId> {
+        self.inner.lock().last
+    }
+
     /// The vote by which this voter leads, and its last entry; none if it does not lead.
     pub(super) fn led_by(&self, voter: VoterId) -> Option<(Vote, u64)> {
         let inner = self.inner.lock();

@@ -21,6 +21,8 @@ struct Inner {
     pieces: BTreeMap<(u64, u32), Bytes>,
     trouble: Option<Trouble>,
     failed: bool,
+    /// Which disk it is: a copy can be the same one, or another.
+    place: u64,
 }
 
 /// What the next commit meets.
@@ -40,12 +42,14 @@ impl MemoryDisk {
         Self::default()
     }
 
-    /// Another disk with what is on this one now.
+    /// What is on this disk now, as if the whole disk were set back to it later: nothing tells that
+    /// it is a copy.
     #[must_use]
     pub fn copy(&self) -> Self {
         let inner = self.inner.lock();
         Self {
             inner: Mutex::new(Inner {
+                place: inner.place,
                 kept: inner.kept.clone(),
                 entries: inner.entries.clone(),
                 pieces: inner.pieces.clone(),
@@ -53,6 +57,14 @@ impl MemoryDisk {
                 failed: false,
             }),
         }
+    }
+
+    /// Another disk with what is on this one now, as a directory that was copied.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let copy = self.copy();
+        copy.inner.lock().place += 1;
+        copy
     }
 
     /// Lets the next commit that changes something meet trouble. After a failure all later ones
@@ -157,6 +169,11 @@ impl LogDisk for MemoryDisk {
                 Err(failed())
             }
         }
+    }
+
+    fn place(&self) -> Option<Bytes> {
+        let place = self.inner.lock().place;
+        Some(Bytes::copy_from_slice(&place.to_le_bytes()))
     }
 }
 

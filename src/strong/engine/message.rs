@@ -8,6 +8,7 @@ use crate::model::MemberId;
 use crate::strong::Answer;
 
 use super::group::{Charter, Group, GroupId, Told};
+use super::seal::{Memory, Seal};
 use super::types::{SnapshotMeta, Types, Vote, Voter, VoterId};
 
 /// A message within a group: only who has this very id in this very group may take it.
@@ -113,6 +114,10 @@ pub(super) enum GroupAsk {
     Elect(GroupId),
     /// You acknowledged what you do not have any more: begin again under another id.
     Lost(GroupId, VoterId),
+    /// I take part under this id and start again: what do you know of me?
+    Recall(GroupId, VoterId),
+    /// I take part under this id: note my seal.
+    Note(GroupId, VoterId, Seal),
 }
 
 /// The answer.
@@ -128,4 +133,8 @@ pub(super) enum GroupReply {
     Founded(Group),
     /// It was not done, or is not so.
     No(String),
+    /// What it knows.
+    Recalled(Box<Memory>),
+    /// Under this id it has noted the seal, or has noted a newer one before.
+    Noted(VoterId, Option<Seal>),
 }

@@ -5,7 +5,9 @@
 //! |---|---|
 //! | `engine` | the handle that the rest of the program holds |
 //! | `leading` | what only the leader can do: found, asked, done |
-//! | `life`, `group` | how a member finds its group: charters, promises, two groups that meet |
+//! | `life`, `group` | how a member finds its group and stays in it |
+//! | `founding`, `meeting` | charters and promises; taken in by a group, two groups that meet |
+//! | `proving`, `seal`, `recalling` | a member that was set back to an older copy is found out |
 //! | `keeping` | what an engine does by itself: time, elections, replacing voters, snapshots |
 //! | `quorum` | what an operator sees and can do |
 //! | `running` | one engine that runs, and its doors |
@@ -22,28 +24,33 @@ mod disk;
 mod encoding;
 #[expect(clippy::module_inception, reason = "it is what the room is about")]
 mod engine;
+mod founding;
 mod group;
 mod keeping;
 mod leading;
 mod life;
 mod log;
 mod machine;
+mod meeting;
 mod memory;
 mod message;
 mod peers;
 mod portraits;
+mod proving;
 mod quorum;
 mod readers;
+mod recalling;
 mod running;
 mod scribe;
+mod seal;
 mod types;
 mod world;
 
 pub use disk::{Cell, Kept, LogChange, LogDisk, LogDiskError};
 pub use encoding::EncodingError;
 pub use engine::{Engine, Request, Settings, StrongError};
+pub use founding::plan;
 pub use group::{Belonging, Charter, Group, GroupId, Plan, Stage, Told};
-pub use life::plan;
 pub use machine::{Happened, View};
 pub use memory::{MemoryDisk, Trouble};
 pub use quorum::{Part, Role, Status};

@@ -32,6 +32,9 @@ const INSTALL: Duration = Duration::from_mins(2);
 /// How many times a step of a snapshot is tried before the whole is begun again.
 const TRIES: u32 = 5;
 
+/// Up to where each peer has acknowledged entries, to this member as the leader of that vote.
+pub(super) type Acknowledged = Arc<Mutex<BTreeMap<VoterId, (Vote, LogId)>>>;
+
 /// Makes the ways to the peers.
 #[derive(Clone)]
 pub(super) struct Peers {
@@ -39,10 +42,10 @@ pub(super) struct Peers {
     pub(super) group: GroupId,
     pub(super) me: VoterId,
     pub(super) portraits: Arc<Portraits>,
-    /// Up to where each peer has acknowledged entries, to this member as the leader of that vote.
-    pub(super) acknowledged: Arc<Mutex<BTreeMap<VoterId, (Vote, LogId)>>>,
     /// When each peer's engine answered last.
     pub(super) answered: Answered,
+    /// What they acknowledged.
+    pub(super) acknowledged: Acknowledged,
 }
 
 /// When each peer's engine answered last, whatever it said.

@@ -183,6 +183,12 @@ impl Engine {
             leads: self.0.leads.lock().0,
             majority: false,
         };
+        if let Some(recalled) = self.recalled() {
+            let stand = &recalled.stand;
+            status.term = stand.vote.map_or(0, |vote| vote.leader_id.term);
+            status.last = stand.last.map_or(0, |last| last.index);
+            status.applied = recalled.view.applied.map_or(0, |id| id.index);
+        }
         let Ok(parts) = self.parts() else {
             self.list(&mut status, view.membership.membership(), None);
             return status;
@@ -355,10 +361,7 @@ impl Engine {
             parts.running.stop().await;
         }
         let id = GroupId(u128::from_le_bytes(self.0.world.random()));
-        let random = self.0.world.random();
-        let voter = VoterId(u64::from_le_bytes(
-            random[..8].try_into().unwrap_or_default(),
-        ));
+        let voter = VoterId::drawn(self.0.world.random());
         let me = Voter {
             member: self.0.settings.me.member,
             name: self.0.settings.me.name.to_string(),
@@ -378,7 +381,7 @@ impl Engine {
             voter,
             stage: Stage::In(group),
         };
-        self.stand_as(&mut belonging, next, changes)
+        self.stand_anew(&mut belonging, next, changes)
             .await
             .map_err(failed)?;
         tracing::warn!(group = %id, "the group goes on with this member as its only voter");

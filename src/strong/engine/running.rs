@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::error::Fatal;
+use openraft::raft::{VoteRequest, VoteResponse};
 use openraft::{Config, SnapshotPolicy};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -16,12 +17,13 @@ use super::disk::{Kept, LogDisk, LogDiskError};
 use super::encoding::{EncodingError, decode, encode};
 use super::group::GroupId;
 use super::log::Log;
-use super::machine::{Machine, Shown};
+use super::machine::{Machine, Shown, View};
 use super::message::{AppendAsk, Declined, Letter, Reply, SnapshotReply, SnapshotStep, VoteAsk};
-use super::peers::{Answered, Peers};
+use super::peers::{Acknowledged, Answered, Peers};
 use super::portraits::{Portraits, Taken};
 use super::scribe::Scribe;
-use super::types::{Raft, Vote, VoterId};
+use super::seal::Stand;
+use super::types::{LogId, Raft, StoredMembership, Vote, VoterId};
 use super::world::{Matter, World};
 
 /// How often the leader gives a sign of life, in ms. It is also the time that a peer may take to
@@ -47,12 +49,29 @@ pub(super) struct Running {
     /// the last entry of its log then: clients may have been answered up to there, and which
     /// entries are committed is on the disk only as far as it was noted.
     resumed: Option<(Vote, u64)>,
+    /// When it was opened.
+    opened: Mono,
     /// When entries of a leader came last.
     heard: Mutex<Option<Mono>>,
     /// Held to write while the lead is handed over: nothing may be sent to voters then, for who
     /// hears the old leader votes for nobody else.
     pub(super) hand_over: tokio::sync::RwLock<()>,
     answered: Answered,
+    /// Up to where each peer has acknowledged entries.
+    acknowledged: Acknowledged,
+    /// This member votes as if this were the last entry of its log, until it has it: before, it may
+    /// have forgotten that it once had it.
+    target: Option<LogId>,
+}
+
+/// What an engine is opened as.
+pub(super) struct Opening {
+    pub(super) group: GroupId,
+    pub(super) voter: VoterId,
+    /// A state that was read from the disk before.
+    pub(super) view: Option<View>,
+    /// See [`Running`].
+    pub(super) target: Option<LogId>,
 }
 
 /// Why an engine did not start.
@@ -86,8 +105,14 @@ impl Running {
         disk: Arc<dyn LogDisk>,
         world: Arc<dyn World>,
         shown: Arc<Shown>,
-        (group, voter): (GroupId, VoterId),
+        opening: Opening,
     ) -> Result<Self, OpenError> {
+        let Opening {
+            group,
+            voter,
+            view: recalled,
+            target,
+        } = opening;
         let scribe = Scribe::start(disk.clone(), world.as_ref());
         let opened = {
             let (disk, world, scribe) = (disk.clone(), world.clone(), scribe.clone());
@@ -102,12 +127,15 @@ impl Running {
         let broke_off = || LogDiskError::Failed("reading the strong side broke off".to_owned());
         let ((portraits, view), log) = opened.ok_or_else(broke_off)??;
         let portraits = Arc::new(portraits);
+        let newer = recalled.filter(|recalled| recalled.applied > view.applied);
+        let view = newer.unwrap_or(view);
+        let acknowledged = Acknowledged::default();
         let peers = Peers {
             world: world.clone(),
             group,
             me: voter,
             portraits: portraits.clone(),
-            acknowledged: Arc::default(),
+            acknowledged: acknowledged.clone(),
             answered: Arc::default(),
         };
         let answered = peers.answered.clone();
@@ -120,11 +148,14 @@ impl Running {
             voter,
             log,
             portraits,
+            opened: world.mono(),
             world,
             resumed,
             heard: Mutex::default(),
             hand_over: tokio::sync::RwLock::default(),
             answered,
+            acknowledged,
+            target,
         })
     }
 
@@ -135,6 +166,45 @@ impl Running {
             Some((resumed, last)) if vote == Some(resumed) => index.max(Some(last)),
             _ => index,
         }
+    }
+
+    /// What this member has that others count on.
+    pub(super) async fn stand(&self) -> Result<Stand, Fatal<VoterId>> {
+        let membership = self.raft.with_raft_state(|state| {
+            let newest = state.membership_state.effective();
+            StoredMembership::new(*newest.log_id(), newest.membership().clone())
+        });
+        Ok(Stand {
+            membership: membership.await?,
+            vote: self.log.vote(),
+            last: self.log.last(),
+        })
+    }
+
+    /// What a peer has acknowledged to this member as the leader of that vote.
+    pub(super) fn acknowledged(&self, peer: VoterId) -> Option<(Vote, LogId)> {
+        self.acknowledged.lock().get(&peer).copied()
+    }
+
+    /// Whether this member has all that it must have to stand for election.
+    pub(super) fn has_all(&self) -> bool {
+        self.log.last() >= self.target
+    }
+
+    /// The answer to a candidate that has less than this member may have had; none: it is as good
+    /// as any.
+    fn turned_down(&self, ask: &VoteRequest<VoterId>) -> Option<VoteResponse<VoterId>> {
+        let is_less = !self.has_all() && ask.last_log_id < self.target;
+        let vote = self.log.vote().unwrap_or_default();
+        is_less.then(|| VoteResponse::new(vote, self.target, false))
+    }
+
+    /// For how long this member has gone on to lead as it did before it started; none if it was
+    /// elected since.
+    pub(super) fn resumed_for(&self) -> Option<Duration> {
+        let (resumed, _) = self.resumed?;
+        let is_same = self.log.vote() == Some(resumed);
+        is_same.then(|| self.world.mono().since(self.opened))
     }
 
     /// Ends it; what is on its way to the disk gets there.
@@ -175,6 +245,9 @@ impl Running {
             Matter::Vote => {
                 let letter: VoteAsk = decode(body)?;
                 self.answer(letter, async |ask| {
+                    if let Some(turned_down) = self.turned_down(&ask) {
+                        return Ok(turned_down);
+                    }
                     let reply = self.raft.vote(ask).await;
                     reply.map_err(|error| error.to_string())
                 })

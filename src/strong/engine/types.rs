@@ -29,6 +29,15 @@ openraft::declare_raft_types!(
 )]
 pub struct VoterId(pub u64);
 
+impl VoterId {
+    /// A new one.
+    pub(super) fn drawn(random: [u8; 16]) -> Self {
+        Self(u64::from_le_bytes(
+            random[..8].try_into().unwrap_or_default(),
+        ))
+    }
+}
+
 impl fmt::Display for VoterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)

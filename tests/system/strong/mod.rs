@@ -10,6 +10,7 @@ mod far_behind;
 mod fuzzer;
 mod history;
 mod linearizable;
+mod older;
 mod pauses;
 mod recovery;
 mod steps;

@@ -91,3 +91,30 @@ fn the_reserve_takes_real_space_and_gives_it_back() {
     disk.shared.medium.hold_reserve().unwrap();
     assert!(blocks() >= 1 << 20, "{}", blocks());
 }
+
+#[test]
+fn a_copy_of_the_directory_is_at_another_place_and_a_renamed_one_is_not() {
+    let temp = tempfile::tempdir().unwrap();
+    let place = |name: &str| {
+        let dir = open(&temp.path().join(name)).unwrap();
+        let (disk, _) = Disk::open(&dir, &super::opening(1)).unwrap();
+        let place = disk.log_disk().place();
+        disk.close();
+        place.expect("a file has a place")
+    };
+    let here = place("here");
+    assert_eq!(place("here"), here, "another start is no copy");
+    let [from, to, copy] = ["here", "there", "copy"].map(|name| temp.path().join(name));
+    std::fs::rename(&from, &to).unwrap();
+    assert_eq!(place("there"), here);
+    std::fs::create_dir(&copy).unwrap();
+    for file in ["gaggle.redb", "gaggle.mark"] {
+        std::fs::copy(to.join(file), copy.join(file)).unwrap();
+    }
+    assert_ne!(place("copy"), here);
+    // Put back in its own place it is a copy, too.
+    std::fs::rename(&to, &from).unwrap();
+    std::fs::remove_file(from.join("gaggle.redb")).unwrap();
+    std::fs::copy(copy.join("gaggle.redb"), from.join("gaggle.redb")).unwrap();
+    assert_ne!(place("here"), here);
+}

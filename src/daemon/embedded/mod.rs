@@ -1,7 +1,9 @@
 //! Members inside a program: the strong side as a library.
 //!
-//! A [`Hall`] connects members of one process through memory. Each keeps what it must in memory or
-//! in a data directory. They found a group like members that are daemons, with the same engine:
+//! A [`Hall`] connects members of one process through memory; a [`Network`] makes whole members of
+//! them, which find others over the network, in this process or elsewhere. Both give the same
+//! handle, [`Embedded`], and found a group like members that are daemons, with the same engine.
+//! Each member keeps what it must in memory or in a data directory.
 //!
 //! ```
 //! # async fn doc() -> Result<(), gaggle::daemon::embedded::EmbedError> {
@@ -13,51 +15,39 @@
 //! assert_eq!(index, 1);
 //! # Ok(()) }
 //! ```
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `hall` | members that are connected through memory |
+//! | `network` | whole members, connected over the network |
 
-use std::collections::BTreeMap;
+mod hall;
+mod network;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
-use tokio::sync::watch;
-
-use crate::io::disk::{DataDir, DirError, Disk, DiskError, Opening};
-use crate::io::tasks::Tasks;
-use crate::io::{clock, random};
-use crate::model::{ClusterId, MemberId};
-use crate::strong::engine::{
-    AskError, Engine, LogDisk, LogDiskError, Matter, MemoryDisk, Plan, Request, Seen, Settings,
-    StrongError,
-};
-
+use crate::io::disk::{DirError, DiskError};
+use crate::io::random;
+use crate::model::MemberId;
+use crate::strong::engine::{Engine, LogDiskError, Request, StrongError};
 use crate::strong::{
     Acquire, Command, CounterOp, LockCommand, LogItem, LogOp, Millis, Nonce, Op, Outcome, Refused,
 };
 
-use super::strong::{Here, Way};
+use super::DaemonError;
+use hall::Guest;
+use network::Whole;
+
+pub use hall::Hall;
+pub use network::Network;
 
 /// How long a command waits for the majority.
 const LIMIT: Duration = Duration::from_secs(10);
-/// How long a member may take to stop.
-const STOPPING: Duration = Duration::from_secs(5);
-/// Memory for pages of a database, in bytes.
-const CACHE: usize = 8 << 20;
 /// The most bytes of entries that are read at once.
 const PAGE: usize = 1 << 20;
-
-/// Connects the members of one process. Cloning gives another handle to the same hall.
-#[derive(Clone, Default)]
-pub struct Hall(Arc<Mutex<BTreeMap<MemberId, Place>>>);
-
-struct Place {
-    seen: Seen,
-    engine: Engine,
-    sees: watch::Sender<Arc<Vec<Seen>>>,
-}
 
 /// Where a member keeps its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,14 +58,18 @@ pub enum Keep {
     OnDisk(PathBuf),
 }
 
-/// A member of a hall. It ends with [`Embedded::stop`], or when it is dropped.
+/// A member. It ends with [`Embedded::stop`], or when it is dropped.
 pub struct Embedded {
     engine: Engine,
     id: MemberId,
     name: Arc<str>,
-    tasks: Tasks,
-    hall: Hall,
-    disk: Option<Disk>,
+    life: Life,
+}
+
+/// What ends with a member.
+enum Life {
+    Guest(Guest),
+    Whole(Whole),
 }
 
 /// Why a member did not start, or did not do what it was asked.
@@ -96,6 +90,12 @@ pub enum EmbedError {
     /// The state machine refuses it; nothing was done.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// A whole member could not be started.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// A setting that cannot be taken.
+    #[error("{0}")]
+    Setting(String),
     /// A name or a JSON text that is none.
     #[error("{0}")]
     Invalid(String),
@@ -110,89 +110,6 @@ pub struct HeldLock {
     pub nonce: Nonce,
     /// The fencing token: greater than that of everybody who held it before.
     pub token: u64,
-}
-
-impl Hall {
-    /// An empty hall.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Starts a member of a group that the first `size` members found. In a directory that was used
-    /// before it is the member that it was.
-    ///
-    /// # Errors
-    /// See [`EmbedError`]; a directory can be used by one member at a time.
-    pub async fn start(&self, name: &str, size: usize, keep: Keep) -> Result<Embedded, EmbedError> {
-        let (id, log, disk): (MemberId, Arc<dyn LogDisk>, Option<Disk>) = match keep {
-            Keep::InMemory => {
-                let id = MemberId::from_u64(random::seed());
-                (id, Arc::new(MemoryDisk::new()), None)
-            }
-            Keep::OnDisk(path) => {
-                let dir = DataDir::open(&path, clock::wall())?;
-                let opening = Opening {
-                    cluster: ClusterId::default(),
-                    member: MemberId::from_u64(random::seed()),
-                    now: clock::wall(),
-                    cache: CACHE,
-                };
-                let (disk, loaded) = Disk::open(&dir, &opening)?;
-                (loaded.identity.member, disk.log_disk(), Some(disk))
-            }
-        };
-        let seen = Seen {
-            member: id,
-            name: name.into(),
-            generation: random::seed(),
-        };
-        let tasks = Tasks::new();
-        let (sees, watched) = watch::channel(Arc::default());
-        let settings = Settings {
-            me: seen.clone(),
-            plan: Plan::Size(size),
-            promote_after: None,
-        };
-        let way = Inside {
-            hall: self.clone(),
-            me: id,
-        };
-        let world = Arc::new(Here {
-            way,
-            tasks: tasks.clone(),
-        });
-        let engine = Engine::start(settings, log, world, watched).await?;
-        let place = Place {
-            seen,
-            engine: engine.clone(),
-            sees,
-        };
-        self.0.lock().insert(id, place);
-        self.look();
-        Ok(Embedded {
-            engine,
-            id,
-            name: name.into(),
-            tasks,
-            hall: self.clone(),
-            disk,
-        })
-    }
-
-    /// Tells everybody who is here.
-    fn look(&self) {
-        let places = self.0.lock();
-        for (id, place) in &*places {
-            let others = places.iter().filter(|(other, _)| *other != id);
-            let seen = others.map(|(_, place)| place.seen.clone()).collect();
-            place.sees.send_replace(Arc::new(seen));
-        }
-    }
-
-    fn leave(&self, id: MemberId) {
-        self.0.lock().remove(&id);
-        self.look();
-    }
 }
 
 impl Embedded {
@@ -323,12 +240,18 @@ impl Embedded {
     }
 
     /// Ends the member; what it has acknowledged stays where it keeps it.
-    pub async fn stop(mut self) {
-        self.hall.leave(self.id);
-        self.engine.stop().await;
-        self.tasks.stop(STOPPING).await;
-        if let Some(disk) = self.disk.take() {
-            disk.close();
+    pub async fn stop(self) {
+        match self.life {
+            Life::Guest(guest) => guest.stop(&self.engine).await,
+            Life::Whole(whole) => whole.stop().await,
+        }
+    }
+
+    /// Where the member answers over HTTPS; none if it is in a hall.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.life {
+            Life::Guest(_) => None,
+            Life::Whole(whole) => Some(whole.listen()),
         }
     }
 
@@ -343,47 +266,10 @@ impl Embedded {
     }
 }
 
-impl Drop for Embedded {
-    fn drop(&mut self) {
-        self.hall.leave(self.id);
-        self.tasks.cancel();
-    }
-}
-
 fn invalid(why: impl std::fmt::Display) -> EmbedError {
     EmbedError::Invalid(why.to_string())
 }
 
 fn odd(outcome: &Outcome) -> EmbedError {
     EmbedError::Invalid(format!("an outcome that does not fit: {outcome:?}"))
-}
-
-/// The way of a member in a hall.
-struct Inside {
-    hall: Hall,
-    me: MemberId,
-}
-
-impl Way for Inside {
-    fn ask(
-        &self,
-        to: MemberId,
-        about: Matter,
-        body: Bytes,
-        limit: Duration,
-    ) -> BoxFuture<'static, Result<Bytes, AskError>> {
-        let places = self.hall.0.lock();
-        let target = places.get(&to).map(|place| place.engine.clone());
-        drop(places);
-        let me = self.me;
-        async move {
-            let away = || AskError::NotReached(format!("{to} is not in the hall"));
-            let target = target.ok_or_else(away)?;
-            let silence = |_| AskError::NoAnswer("no answer in time".to_owned());
-            let answer = tokio::time::timeout(limit, target.take(me, about, &body)).await;
-            let answer = answer.map_err(silence)?;
-            answer.map_err(|why| AskError::NoAnswer(why.to_string()))
-        }
-        .boxed()
-    }
 }
