@@ -8,6 +8,7 @@
 mod changing;
 mod embedding;
 mod forming;
+mod handing_over;
 mod linearizable;
 mod model;
 mod net;
