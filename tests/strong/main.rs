@@ -13,5 +13,6 @@ mod linearizable;
 mod model;
 mod net;
 mod older;
+mod resetting;
 mod steps;
 mod surviving;
