@@ -53,3 +53,32 @@ async fn while_the_lead_is_handed_over_nobody_waits_longer_than_it_said() {
     assert!(took < Duration::from_millis(600), "{took:?}");
     assert!(handing_over.stop(LONG).await, "it is not handed over");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_before_is_answered_while_the_lead_is_handed_over() {
+    let net = Net::default();
+    let three = members(&net, 3, &PLAN).await;
+    assert_eq!(add(&three[0].engine, "c", 1).await, Ok(1));
+    let lead = leader(&three).await;
+    let (old, next) = (&three[lead].engine, three[(lead + 1) % 3].id);
+    net.slow(Duration::from_millis(40), 0);
+    let later = |time| tokio::time::sleep(Duration::from_millis(time));
+    let begun = mono();
+    let first = async {
+        assert_eq!(add(old, "c", 1).await, Ok(2));
+        mono().since(begun)
+    };
+    let handing_over = async {
+        later(15).await;
+        old.transfer(next).await.unwrap();
+    };
+    // It waits for the new leader.
+    let second = async {
+        later(30).await;
+        assert_eq!(add(old, "c", 1).await, Ok(3));
+        mono().since(begun)
+    };
+    let (first, (), second) = tokio::join!(first, handing_over, second);
+    assert!(first < Duration::from_millis(600), "{first:?}");
+    assert!(second > Duration::from_millis(900), "{second:?}");
+}
