@@ -18,6 +18,8 @@ use crate::protocol::Mono;
 
 /// How long a command has to end by itself after it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
+/// The shortest time for one try to renew the lease, and between two.
+const SHORTEST: Duration = Duration::from_millis(50);
 /// Beside the time to wait for the lock: for the way there and back, and a change of the leader.
 const ON_THE_WAY: Duration = Duration::from_secs(10);
 
@@ -121,6 +123,11 @@ impl Lock {
             } else {
                 mono().plus(self.ttl)
             },
+            first_renewal: if self.wait.is_zero() {
+                self.ttl / 3
+            } else {
+                Duration::ZERO
+            },
         })
     }
 
@@ -172,6 +179,8 @@ struct Held {
     token: String,
     /// Until when it is certainly held.
     until: Mono,
+    /// After how long it is renewed first.
+    first_renewal: Duration,
 }
 
 impl Held {
@@ -195,29 +204,31 @@ impl Held {
 
 /// Prolongs the lease again and again; completes with the reason when it is lost.
 async fn renew(config: &ClientConfig, held: &Held, ttl: Duration) -> String {
-    let mut until = held.until;
+    let (mut until, mut pause) = (held.until, held.first_renewal);
     let mut last = String::from("no member answered in time");
+    // Time to stop the command before somebody else gets the lock.
+    let margin = GRACE.min(ttl / 4);
     loop {
-        let left = until.since(mono());
-        // Time to stop the command before somebody else gets the lock.
-        let margin = GRACE.min(ttl / 4);
-        let spare = left.saturating_sub(margin);
+        let spare = until.since(mono()).saturating_sub(margin);
+        sleep_until(mono().plus(pause.min(spare / 2))).await;
+        let asked = mono();
+        let spare = until.since(asked).saturating_sub(margin);
         if spare.is_zero() {
             return last;
         }
-        sleep_until(mono().plus(spare.min(ttl / 3))).await;
-        let asked = mono();
-        let limit = until
-            .since(asked)
-            .min(ttl / 3)
-            .max(Duration::from_millis(50));
+        let limit = spare.min(ttl / 3).max(SHORTEST);
         match renewed(config, held, limit).await {
             Ok(()) => until = asked.plus(ttl),
             Err(failure) if failure.exit == Exit::Conflict || failure.exit == Exit::NotFound => {
                 return format!("{:#}", failure.error);
             }
-            Err(failure) => last = format!("{:#}", failure.error),
+            Err(failure) => {
+                last = format!("{:#}", failure.error);
+                // It may have failed at once.
+                sleep_until(mono().plus(SHORTEST)).await;
+            }
         }
+        pause = ttl / 3;
     }
 }
 

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use gaggle::io::clock::mono;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How long anything may take on a machine that is busy.
@@ -151,6 +152,13 @@ impl Member {
         wait_for("readiness", || {
             (self.run(["health"]).code == 0).then_some(())
         });
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).ok();
+        let id = id.and_then(Pid::from_raw).expect("a process");
+        kill_process(id, signal).expect("it runs");
     }
 
     /// Its data directory.

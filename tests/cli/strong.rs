@@ -1,11 +1,14 @@
 //! `counter`, `lock`, `log`, `txn`, and nodes with `--class`: what they print, how they end.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
+use std::time::Duration;
 
+use gaggle::io::clock::mono;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Member, run, wait_for};
+use crate::harness::{Member, Ran, run, wait_for};
 
 #[test]
 fn a_counter_is_added_to_set_read_listed_and_deleted() {
@@ -87,6 +90,44 @@ fn a_command_runs_under_its_lock_and_its_exit_code_is_passed_on() {
     missing.failed(1, "/no/such/program");
     let free = member.run(["lock", "--list", "job", "-o", "json"]).json();
     assert_eq!(free["holders"], json!([]), "given back however it ended");
+}
+
+/// A command under a lock that writes a line when it begins and when it is asked to end.
+fn guarded(member: &Member, ttl: &str) -> (Child, BufReader<ChildStdout>) {
+    let script = "trap 'echo asked; exit 3' TERM; echo begun; while :; do sleep 0.02; done";
+    let mut child = member
+        .program()
+        .args(["lock", "job", "--ttl", ttl, "--", "sh", "-c", script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped"));
+    assert_eq!(line(&mut lines), "begun\n");
+    (child, lines)
+}
+
+fn line(lines: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    lines.read_line(&mut line).expect("a line");
+    line
+}
+
+#[test]
+fn a_command_is_asked_to_stop_before_its_lease_is_over_if_nobody_answers() {
+    let member = Member::start_strong();
+    let (child, mut lines) = guarded(&member, "8s");
+    let begun = mono();
+    member.signal(Signal::STOP);
+    assert_eq!(line(&mut lines), "asked\n");
+    let took = mono().since(begun);
+    member.signal(Signal::CONT);
+    // A quarter of the lease is left for the command to end.
+    assert!(took < Duration::from_millis(7_200), "{took:?}");
+    let ended = Ran::of(child.wait_with_output().expect("the program ends"));
+    assert_eq!(ended.code, 5, "{ended:?}");
+    assert!(ended.stderr.contains("was lost"), "{ended:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gaggle::daemon::embedded::{EmbedError, Embedded, Hall, Keep, Network};
 use gaggle::strong::Refused;
+use gaggle::strong::engine::StrongError;
 
 use crate::steps::{LONG, until};
 
@@ -102,6 +103,31 @@ async fn what_cannot_be_done_says_why() {
         matches!(twice, Err(EmbedError::Refused(Refused::WrongNonce))),
         "{twice:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_lock_is_told_when_the_majority_is_lost() {
+    let hall = Hall::new();
+    let [a, b, c] = <[Embedded; 3]>::try_from(three(&hall, |_| Keep::InMemory).await)
+        .unwrap_or_else(|_| unreachable!("there are three"));
+    let (ttl, short) = (Duration::from_mins(5), Duration::from_millis(500));
+    a.lock("l", ttl, short).await.unwrap();
+    let waiting = c.lock("l", ttl, Duration::from_secs(3));
+    let losing = async {
+        until("it waits", || {
+            let view = c.engine().local();
+            let lock = view.state.locks().lock("l");
+            lock.is_some_and(|lock| lock.waiters().len() == 1)
+        })
+        .await;
+        a.stop().await;
+        b.stop().await;
+    };
+    let (waited, ()) = tokio::time::timeout(LONG, async { tokio::join!(waiting, losing) })
+        .await
+        .expect("it does not wait for ever");
+    let unknown = matches!(waited, Err(EmbedError::Group(StrongError::Unknown(_))));
+    assert!(unknown, "{waited:?}");
 }
 
 /// Who leads, once all of these agree.

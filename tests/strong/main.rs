@@ -8,9 +8,11 @@
 mod changing;
 mod embedding;
 mod forming;
+mod handing_over;
 mod linearizable;
 mod model;
 mod net;
 mod older;
+mod resetting;
 mod steps;
 mod surviving;

@@ -69,6 +69,18 @@ impl Net {
         disk: Arc<MemoryDisk>,
         promote_after: Option<Duration>,
     ) -> Member {
+        let on: Arc<dyn LogDisk> = disk.clone();
+        self.start_on(number, plan, (disk, on), promote_after).await
+    }
+
+    /// The same, with something between the member and its disk.
+    pub(crate) async fn start_on(
+        &self,
+        number: u64,
+        plan: Plan,
+        (disk, on): (Arc<MemoryDisk>, Arc<dyn LogDisk>),
+        promote_after: Option<Duration>,
+    ) -> Member {
         let kill = CancellationToken::new();
         let world = Arc::new(TestWorld {
             net: self.clone(),
@@ -87,7 +99,6 @@ impl Net {
             promote_after,
         };
         let (sender, seen) = watch::channel(Arc::default());
-        let on: Arc<dyn LogDisk> = disk.clone();
         let engine = Engine::start(settings, on, world, seen).await.unwrap();
         let placed = (engine.clone(), sender, me);
         self.0.lock().members.insert(id(number), placed);
@@ -171,7 +182,7 @@ impl Net {
     }
 
     /// Tells everybody whom it sees.
-    fn look(&self) {
+    pub(crate) fn look(&self) {
         let wires = self.0.lock();
         for (me, (_, sender, _)) in &wires.members {
             let others = wires.members.iter().filter(|(it, _)| *it != me);

@@ -46,6 +46,8 @@ pub use network::Network;
 
 /// How long a command waits for the majority.
 const LIMIT: Duration = Duration::from_secs(10);
+/// How long it is waited before something is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
 /// The most bytes of entries that are read at once.
 const PAGE: usize = 1 << 20;
 
@@ -178,8 +180,9 @@ impl Embedded {
         }
     }
 
-    /// Takes a lock, waiting for it in turn for up to `wait`. It is held until it is given back,
-    /// or for `ttl`.
+    /// Takes a lock, waiting for it in turn for up to `wait`, and some seconds more if the majority
+    /// is lost meanwhile. It is held until it is given back, or for `ttl`. If this is dropped, the
+    /// place in the line stays for `wait`, and what is granted then for `ttl`.
     ///
     /// # Errors
     /// [`Refused::WaitOver`] if it did not become free in time.
@@ -203,21 +206,43 @@ impl Embedded {
             limit: 1,
             value: None,
         });
+        let granted = self.granted(name, nonce, Command::Lock(acquire));
+        let longest = wait.saturating_add(LIMIT);
+        if let Ok(token) = tokio::time::timeout(longest, granted).await {
+            return Ok(held(token?));
+        }
+        // The log's time stands still without a leader, so nobody ends the wait there.
+        match self.unlock(&held(0)).await {
+            Ok(()) => Err(Refused::WaitOver.into()),
+            Err(_) => Err(StrongError::Unknown(
+                "it may be granted still, and runs out by itself then".to_owned(),
+            )
+            .into()),
+        }
+    }
+
+    /// Asks for a lock, and gives its token once it is granted.
+    async fn granted(&self, name: &str, nonce: Nonce, acquire: Command) -> Result<u64, EmbedError> {
         let mut changes = self.engine.changes();
-        let answered = match self.ask(Command::Lock(acquire)).await? {
-            Outcome::Granted { token, .. } => return Ok(held(token)),
-            // The leader's answer may be ahead of what this member has applied.
-            Outcome::Waiting { .. } => self.engine.fresh(LIMIT).await?,
+        match self.ask(acquire).await? {
+            Outcome::Granted { token, .. } => return Ok(token),
+            Outcome::Waiting { .. } => {}
             other => return Err(odd(&other)),
+        }
+        // The leader's answer may be ahead of what this member has applied.
+        let mut view = loop {
+            match self.engine.fresh(LIMIT).await {
+                Ok(view) => break view,
+                Err(_) => tokio::time::sleep(AGAIN).await,
+            }
         };
-        let mut view = answered;
         loop {
             let lock = view.state.locks().lock(name);
             let lock = lock.ok_or(Refused::LockDeleted)?;
-            if let Some((token, _)) = lock.holders().find(|(_, at)| at.nonce == nonce) {
-                return Ok(held(*token));
+            if let Some((token, _)) = lock.holder(nonce) {
+                return Ok(token);
             }
-            if !lock.waiters().any(|(_, at)| at.nonce == nonce) {
+            if !lock.awaits(nonce) {
                 return Err(Refused::WaitOver.into());
             }
             if changes.changed().await.is_err() {

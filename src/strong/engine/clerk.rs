@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::error::ClientWriteError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{RwLockReadGuard, mpsc, oneshot};
 
 use crate::model::WallTime;
 use crate::protocol::Mono;
@@ -65,15 +65,15 @@ impl LeaderClock {
     }
 }
 
+type Written = Result<
+    openraft::raft::ClientWriteResponse<super::Types>,
+    ClientWriteError<super::VoterId, super::Voter>,
+>;
+type Answered = Result<Written, oneshot::error::RecvError>;
 type OnItsWay = (
     Vec<oneshot::Sender<Result<Answer, Failed>>>,
     Arc<AtomicBool>,
-    oneshot::Receiver<
-        Result<
-            openraft::raft::ClientWriteResponse<super::Types>,
-            ClientWriteError<super::VoterId, super::Voter>,
-        >,
-    >,
+    oneshot::Receiver<Written>,
 );
 
 /// Takes commands until nobody hands in any more.
@@ -91,8 +91,7 @@ pub(super) async fn run(
         let first = if let Some((_, _, answer)) = under_way.front_mut() {
             tokio::select! {
                 answered = answer => {
-                    let (done, logged, _) = under_way.pop_front().unwrap_or_else(|| unreachable!());
-                    tell(done, &logged, answered);
+                    tell_first(&mut under_way, answered);
                     continue;
                 }
                 first = queue.recv() => first,
@@ -103,7 +102,7 @@ pub(super) async fn run(
         let Some(first) = first else {
             break;
         };
-        let handing_over = running.hand_over.read().await;
+        let handing_over = not_while_handing_over(&running, &mut under_way).await;
         let now = clock.now(world.as_ref());
         let (entries, done) = gather(first, &mut queue, now);
         let proposal = Proposal::new(entries);
@@ -118,6 +117,20 @@ pub(super) async fn run(
     while let Some(next) = under_way.pop_front() {
         finish(Some(next)).await;
     }
+}
+
+/// Waits until the lead is not being handed over. What is on its way is answered meanwhile.
+async fn not_while_handing_over<'a>(
+    running: &'a Running,
+    under_way: &mut VecDeque<OnItsWay>,
+) -> RwLockReadGuard<'a, ()> {
+    while let Some((_, _, answer)) = under_way.front_mut() {
+        tokio::select! {
+            free = running.hand_over.read() => return free,
+            answered = answer => tell_first(under_way, answered),
+        }
+    }
+    running.hand_over.read().await
 }
 
 fn gather(
@@ -150,16 +163,16 @@ async fn finish(next: Option<OnItsWay>) {
     }
 }
 
+fn tell_first(under_way: &mut VecDeque<OnItsWay>, answered: Answered) {
+    if let Some((done, logged, _)) = under_way.pop_front() {
+        tell(done, &logged, answered);
+    }
+}
+
 fn tell(
     done: Vec<oneshot::Sender<Result<Answer, Failed>>>,
     logged: &AtomicBool,
-    answered: Result<
-        Result<
-            openraft::raft::ClientWriteResponse<super::Types>,
-            ClientWriteError<super::VoterId, super::Voter>,
-        >,
-        oneshot::error::RecvError,
-    >,
+    answered: Answered,
 ) {
     let Ok(Ok(written)) = answered else {
         return refuse(done, logged);

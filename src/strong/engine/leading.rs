@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use openraft::ChangeMembers;
 use openraft::error::{ClientWriteError, RaftError};
-use tokio::sync::oneshot;
+use tokio::sync::{RwLockWriteGuard, oneshot};
 
 use crate::model::MemberId;
 use crate::strong::{self, Answer};
@@ -16,7 +16,7 @@ use super::engine::{Engine, Parts, StrongError};
 use super::group::GroupId;
 use super::message::{GroupAsk, RequestAsk, RequestReply};
 use super::readers::Unconfirmed;
-use super::running::{ELECTION, HEARTBEAT};
+use super::running::{ELECTION, HEARTBEAT, Running};
 use super::types::{Voter, VoterId};
 use super::world::{AskError, Matter};
 
@@ -202,10 +202,11 @@ impl Engine {
                 if parts.reads.try_send(read).is_err() {
                     return RequestReply::Overloaded;
                 }
-                match index.await {
-                    Ok(Ok(index)) => RequestReply::ReadIndex(index),
-                    Ok(Err(Unconfirmed::NoQuorum)) => RequestReply::NoQuorum,
-                    Ok(Err(Unconfirmed::NotLeader)) | Err(_) => RequestReply::NotLeader,
+                // Readers wait while the lead is handed over.
+                match tokio::time::timeout(limit, index).await {
+                    Ok(Ok(Ok(index))) => RequestReply::ReadIndex(index),
+                    Ok(Ok(Err(Unconfirmed::NoQuorum))) | Err(_) => RequestReply::NoQuorum,
+                    Ok(Ok(Err(Unconfirmed::NotLeader)) | Err(_)) => RequestReply::NotLeader,
                 }
             }
             RequestAsk::Join(voter, node) => {
@@ -261,10 +262,11 @@ impl Engine {
         if !parts.is_caught_up(id) {
             return no(format!("member {member} is too far behind to lead"));
         }
-        let raft = &parts.running.raft;
-        let handing_over = parts.running.hand_over.write().await;
-        raft.runtime_config().heartbeat(false);
-        raft.runtime_config().elect(false);
+        let handing_over = HandOver::begin(&parts.running).await;
+        if parts.lead() != Lead::Me {
+            // It was handed over while this one waited for its turn.
+            return RequestReply::NotLeader;
+        }
         // Voters turn no candidate down once they have heard nothing of the leader for so long.
         tokio::time::sleep(Duration::from_millis(ELECTION.1 + HEARTBEAT)).await;
         let elect = encode(&GroupAsk::Elect(parts.running.group));
@@ -281,14 +283,38 @@ impl Engine {
                 Lead::Me | Lead::Nobody => tokio::time::sleep(AGAIN).await,
             }
         };
-        raft.runtime_config().heartbeat(true);
-        raft.runtime_config().elect(true);
         drop(handing_over);
         match told {
             _ if is_elected => RequestReply::Done,
             Ok(_) => no(format!("member {member} was not elected")),
             Err(error) => no(format!("member {member} does not answer: {error}")),
         }
+    }
+}
+
+/// The time in which the lead is handed over: this member sends the voters nothing. It ends with
+/// this value, for who asked may go away at any time, and often does when the lead has changed.
+struct HandOver<'a> {
+    running: &'a Running,
+    _others_wait: RwLockWriteGuard<'a, ()>,
+}
+
+impl<'a> HandOver<'a> {
+    async fn begin(running: &'a Running) -> Self {
+        let others_wait = running.hand_over.write().await;
+        running.raft.runtime_config().heartbeat(false);
+        running.raft.runtime_config().elect(false);
+        Self {
+            running,
+            _others_wait: others_wait,
+        }
+    }
+}
+
+impl Drop for HandOver<'_> {
+    fn drop(&mut self) {
+        self.running.raft.runtime_config().heartbeat(true);
+        self.running.raft.runtime_config().elect(true);
     }
 }
 

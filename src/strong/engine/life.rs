@@ -11,7 +11,7 @@ use crate::model::MemberId;
 use super::disk::LogDiskError;
 use super::encoding::{EncodingError, decode, encode};
 use super::engine::{Engine, Now};
-use super::group::{GroupId, Stage, Told};
+use super::group::{Belonging, GroupId, Stage, Told};
 use super::message::{GroupAsk, GroupReply};
 use super::running::on_thread;
 use super::world::{Matter, Seen};
@@ -111,12 +111,18 @@ impl Engine {
         if let Some(why) = self.0.shown.stopped() {
             return Err(why);
         }
+        // Held, so that nothing is opened under an id that is given up meanwhile.
+        let held = self.0.belonging.lock().await;
+        if *held != belonging {
+            return Ok(());
+        }
         // A disk that takes nothing would end the engine again at once.
-        self.write_again()
+        self.write_again(&held)
             .await
             .map_err(|error| error.to_string())?;
-        let parts = self.open(&belonging).await?;
+        let parts = self.open(&held).await?;
         self.0.now.send_replace(Now::Working(parts));
+        drop(held);
         if self.0.stops.load(Ordering::Acquire) {
             // It was told to stop while they were started.
             self.stop().await;
@@ -124,13 +130,10 @@ impl Engine {
         Ok(())
     }
 
-    async fn write_again(&self) -> Result<(), LogDiskError> {
-        let mut belonging = self.0.belonging.lock().await;
-        let same = belonging.clone();
+    async fn write_again(&self, same: &Belonging) -> Result<(), LogDiskError> {
         let disk = self.0.disk.clone();
-        let change = super::log::set(super::disk::Cell::Group, &same);
+        let change = super::log::set(super::disk::Cell::Group, same);
         let written = on_thread(self.0.world.as_ref(), move || disk.commit(&[change])).await;
-        *belonging = same;
         written.unwrap_or_else(|| Err(LogDiskError::Failed("writing broke off".to_owned())))
     }
 

@@ -1,0 +1,113 @@
+//! A member gives its strong side up while its disk is slow and much goes on around it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gaggle::io::clock::mono;
+use gaggle::io::tasks::Tasks;
+use gaggle::strong::engine::{Kept, LogChange, LogDisk, LogDiskError, MemoryDisk, Plan, Role};
+use parking_lot::{Condvar, Mutex};
+
+use crate::net::Net;
+use crate::steps::{LONG, add, leader, members, read, until};
+
+const PLAN: Plan = Plan::Size(3);
+
+/// A gate that can be closed for a while.
+#[derive(Debug, Default)]
+struct Gate {
+    is_closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn close(&self) {
+        *self.is_closed.lock() = true;
+    }
+
+    fn open(&self) {
+        *self.is_closed.lock() = false;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut is_closed = self.is_closed.lock();
+        self.opened.wait_while(&mut is_closed, |it| *it);
+    }
+}
+
+/// A disk whose commits wait as long as the gate is closed.
+#[derive(Debug)]
+struct Slow {
+    disk: Arc<MemoryDisk>,
+    gate: Arc<Gate>,
+}
+
+impl LogDisk for Slow {
+    fn load(&self) -> Result<Kept, LogDiskError> {
+        self.disk.load()
+    }
+
+    fn entries(&self, from: u64, to: u64, bytes: usize) -> Result<Vec<(u64, Bytes)>, LogDiskError> {
+        self.disk.entries(from, to, bytes)
+    }
+
+    fn piece(&self, snapshot: u64, piece: u32) -> Result<Option<Bytes>, LogDiskError> {
+        self.disk.piece(snapshot, piece)
+    }
+
+    fn commit(&self, changes: &[LogChange]) -> Result<(), LogDiskError> {
+        self.gate.pass();
+        self.disk.commit(changes)
+    }
+
+    fn place(&self) -> Option<Bytes> {
+        self.disk.place()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_begun_under_an_id_that_was_just_given_up() {
+    let net = Net::default();
+    let mut others = members(&net, 3, &PLAN).await;
+    assert_eq!(add(&others[0].engine, "c", 1).await, Ok(1));
+    let at = (leader(&others).await + 1) % 3;
+    let number = others[at].id.as_u64();
+    let disk = net.kill(others.remove(at));
+    let gate = Arc::new(Gate::default());
+    let slow = Slow {
+        disk: disk.clone(),
+        gate: gate.clone(),
+    };
+    let on: (_, Arc<dyn LogDisk>) = (disk, Arc::new(slow));
+    let back = net.start_on(number, PLAN, on, None).await;
+    assert_eq!(read(&back.engine, "c").await, Ok(Some(1)));
+    gate.close();
+    // Its engine has to write down a vote, and cannot be ended before that is done.
+    let lead = leader(&others).await;
+    let next = others[1 - lead].id;
+    others[lead].engine.transfer(next).await.unwrap();
+    let (resetting, engine) = (Tasks::new(), back.engine.clone());
+    resetting.spawn(async move { engine.reset().await.unwrap() });
+    until("its parts are gone", || {
+        back.engine.status().role == Role::Nothing
+    })
+    .await;
+    // It looks around while its engine ends.
+    net.look();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for other in &others {
+        net.freeze(other.id.as_u64());
+    }
+    gate.open();
+    assert!(resetting.stop(LONG).await, "the reset does not end");
+    let begun = mono();
+    while mono().since(begun) < Duration::from_secs(1) {
+        let status = back.engine.status();
+        assert_eq!(status.role, Role::Nothing, "{status:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    net.heal();
+    assert_eq!(read(&back.engine, "c").await, Ok(Some(1)));
+}
