@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gaggle::strong::engine::{MemoryDisk, Plan};
+use gaggle::strong::engine::{MemoryDisk, Plan, StrongError};
 
 use crate::net::{Member, Net};
 use crate::steps::{add, leader, members, read, until};
@@ -110,6 +110,17 @@ async fn of_two_groups_that_meet_the_younger_one_is_fenced() {
     let younger = net.start(2, Plan::Size(1), disk).await;
     until("it is fenced", || younger.engine.status().state == "fenced").await;
     assert!(add(&younger.engine, "c", 1).await.is_err());
+    // What it has can be read, to be saved; it goes on alone by no means.
+    until("it shows what it has", || {
+        let view = younger.engine.local();
+        view.state.counters().counter("c").map(|at| at.value) == Some(7)
+    })
+    .await;
+    let refused = younger.engine.recover().await;
+    assert!(
+        matches!(&refused, Err(StrongError::Impossible(why)) if why.contains("founded before")),
+        "{refused:?}"
+    );
     assert_eq!(read(&older.engine, "c").await, Ok(Some(1)));
     let strangers = |member: &Member| {
         let met = member.engine.status().strangers.into_iter();

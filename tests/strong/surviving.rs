@@ -8,7 +8,7 @@ use gaggle::io::clock::mono;
 use gaggle::io::tasks::Tasks;
 use gaggle::strong::engine::{Matter, MemoryDisk, Plan, StrongError};
 
-use crate::net::Net;
+use crate::net::{Member, Net};
 use crate::steps::{LONG, add, leader, members, read, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,6 +161,14 @@ async fn a_member_set_back_to_an_older_copy_gets_another_id() {
     let back = net.start(number, Plan::Size(3), copy).await;
     until("it begins again", || back.engine.status().voter != voter).await;
     assert_eq!(read(&back.engine, "c").await, Ok(Some(51)));
+    until("the id that nobody has any more leaves", || {
+        let ids = |member: &Member| {
+            let members = member.engine.status().members;
+            members.iter().filter(|it| it.votes).count() == 3 && members.len() == 3
+        };
+        ids(&three[0]) && ids(&back)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,4 +215,34 @@ async fn another_voter_can_be_made_to_lead() {
         assert_eq!(leader(&three).await, next);
         assert_eq!(add(&three[lead].engine, "c", 1).await, Ok(round));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_less_than_another_survivor_recovers_nothing() {
+    let net = Net::default();
+    let mut four = members(&net, 4, &Plan::Size(4)).await;
+    let lead = leader(&four).await;
+    let behind = four.remove((lead + 1) % 4);
+    net.cut(&[behind.id.as_u64()]);
+    let lead = leader(&four).await;
+    assert_eq!(add(&four[lead].engine, "c", 7).await, Ok(7));
+    let survivor = four.remove((lead + 1) % 3);
+    assert_eq!(read(&survivor.engine, "c").await, Ok(Some(7)));
+    for lost in four {
+        net.kill(lost);
+    }
+    net.heal();
+    until("nobody leads", || {
+        let led = |member: &Member| member.engine.status().leader.is_some();
+        !led(&survivor) && !led(&behind)
+    })
+    .await;
+    let refused = behind.engine.recover().await;
+    assert!(
+        matches!(&refused, Err(StrongError::Impossible(why)) if why.contains("recover there")),
+        "{refused:?}"
+    );
+    survivor.engine.recover().await.unwrap();
+    assert_eq!(add(&survivor.engine, "c", 1).await, Ok(8));
+    assert_eq!(read(&behind.engine, "c").await, Ok(Some(8)));
 }

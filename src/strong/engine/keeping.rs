@@ -133,7 +133,7 @@ impl Engine {
             return;
         }
         let Some((gone, step_in)) = self.replacement(parts) else {
-            return;
+            return self.drop_former(parts);
         };
         let mut voters: std::collections::BTreeSet<VoterId> =
             parts.voters().into_iter().map(|(id, _)| id).collect();
@@ -145,6 +145,35 @@ impl Engine {
         self.0.world.spawn(Box::pin(async move {
             let done = within(raft.change_membership(change, true)).await;
             tracing::info!(outcome = ?done, "the voters were changed");
+        }));
+    }
+
+    /// Takes the former ids of members out of the group, one change at a time.
+    fn drop_former(&self, parts: &Parts) {
+        let former: std::collections::BTreeSet<VoterId> = {
+            let metrics = parts.running.raft.metrics();
+            let metrics = metrics.borrow();
+            let membership = metrics.membership_config.membership();
+            if membership.get_joint_config().len() > 1 {
+                return;
+            }
+            let learners = membership.learner_ids();
+            learners
+                .filter(|id| {
+                    let node = membership.get_node(id);
+                    node.is_some_and(|node| self.has_another_id(*id, node))
+                })
+                .collect()
+        };
+        if former.is_empty() {
+            return;
+        }
+        tracing::info!(?former, "ids that nobody has any more leave the group");
+        let raft = parts.running.raft.clone();
+        self.0.world.spawn(Box::pin(async move {
+            let change = ChangeMembers::RemoveNodes(former);
+            let done = within(raft.change_membership(change, true)).await;
+            tracing::debug!(outcome = ?done, "former ids have left the group");
         }));
     }
 

@@ -80,7 +80,12 @@ impl Engine {
                     .0
                     .now
                     .send_replace(Now::Fenced(mine.clone(), other.clone()));
+                let has_shown = matches!(before, Now::Working(_));
                 end(before).await;
+                // Nothing is taken any more, but what is there can be read.
+                if !has_shown && let Err(error) = self.recall().await {
+                    tracing::error!(%error, "what the fenced group holds cannot be read");
+                }
             }
             return Ok(());
         }
@@ -255,6 +260,9 @@ impl Engine {
     async fn elect(&self, group: GroupId) -> GroupReply {
         match self.parts() {
             Ok(parts) if parts.running.group == group => {
+                if !parts.running.has_all() {
+                    return GroupReply::No("it does not have all that it must have".to_owned());
+                }
                 match parts.running.raft.trigger().elect().await {
                     Ok(()) => GroupReply::Done,
                     Err(error) => GroupReply::No(error.to_string()),

@@ -110,7 +110,8 @@ impl Engine {
         tracing::error!(
             mine = %mine.id, other = %other.id, member = name,
             "two groups were founded, and this one is younger: it takes nothing any more. Save \
-             what you need with \"gaggle export\", then run \"gaggle quorum reset\" here"
+             what you need (?consistency=stale, or store.json), then run \"gaggle quorum reset\" \
+             here"
         );
         let mut belonging = self.0.belonging.lock().await;
         let next = Belonging {

@@ -14,7 +14,7 @@ use super::group::{Belonging, Group, GroupId, Plan, Stage};
 use super::leading::{AGAIN, Lead, PATIENCE};
 use super::log::{Log, set};
 use super::machine::{Machine, Shown};
-use super::message::RequestAsk;
+use super::message::{GroupAsk, GroupReply, RequestAsk};
 use super::portraits::{Current, Portraits};
 use super::running::on_thread;
 use super::scribe::Scribe;
@@ -352,9 +352,22 @@ impl Engine {
         if status.leader.is_some() {
             return Err(impossible("the group has a leader: nothing is lost"));
         }
+        if let Stage::In(group) = self.stands().stage {
+            self.has_most(&group).await?;
+        }
         let mut belonging = self.0.belonging.lock().await;
-        let (Stage::In(before) | Stage::Fenced(before, _)) = belonging.stage.clone() else {
-            return Err(impossible("this member is in no group"));
+        let before = match belonging.stage.clone() {
+            Stage::In(before) => before,
+            Stage::Fenced(_, other) => {
+                return Err(impossible(&format!(
+                    "this member met group {}, which was founded before its own: save what you \
+                     need, then give this one up (reset)",
+                    other.id
+                )));
+            }
+            Stage::Looking | Stage::Proposing(..) | Stage::Promised(_) => {
+                return Err(impossible("this member is in no group"));
+            }
         };
         let stopping = Now::Forming("the group is recovered".to_owned());
         if let Now::Working(parts) = self.0.now.send_replace(stopping) {
@@ -386,6 +399,33 @@ impl Engine {
             .map_err(failed)?;
         tracing::warn!(group = %id, "the group goes on with this member as its only voter");
         Ok(id)
+    }
+
+    /// Asks the survivors that are seen: none may have more than this member.
+    async fn has_most(&self, group: &Group) -> Result<(), StrongError> {
+        let mine = match (self.parts(), self.recalled()) {
+            (Ok(parts), _) => parts.running.log.last(),
+            (Err(_), Some(recalled)) => recalled.stand.last,
+            (Err(_), None) => return Ok(()),
+        };
+        let seen = self.0.seen.borrow().clone();
+        let ask = GroupAsk::Recall(group.id, self.stands().voter);
+        for peer in seen.iter() {
+            let Some(GroupReply::Recalled(memory)) = self.ask_group(peer.member, &ask).await else {
+                continue;
+            };
+            if memory.stand.last > mine {
+                let index = |last: Option<LogId>| last.map_or(0, |last| last.index);
+                return Err(StrongError::Impossible(format!(
+                    "{} has entries up to {}, this member only up to {}: recover there, or stop it \
+                     first if it is to be given up",
+                    peer.name,
+                    index(memory.stand.last),
+                    index(mine)
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The changes that put the whole log into a snapshot, in which this member is the only voter.
