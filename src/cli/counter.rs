@@ -1,10 +1,12 @@
 //! `gaggle counter`: numbers that add up exactly, whoever adds at the same time.
 
+use clap::builder::NonEmptyStringValueParser;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::coordination::{ask, once, path};
 use super::exit::{Exit, Failure};
+use super::fence::Fence;
 use super::output::{Printer, Rows, Tone, cell};
 use super::session::{Session, wait_for};
 use crate::config::{Flags, Output};
@@ -27,19 +29,24 @@ enum Action {
     /// Print a counter
     Get {
         /// The counter
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
     },
     /// Add to a counter, which begins at zero
     Add {
         /// The counter
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// How much; may be negative
         #[arg(default_value_t = 1, allow_negative_numbers = true)]
         by: i64,
+        #[command(flatten)]
+        fence: Fence,
     },
     /// Set a counter
     Set {
         /// The counter
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// What it holds from then on
         #[arg(allow_negative_numbers = true)]
@@ -47,10 +54,13 @@ enum Action {
         /// Only if it holds this
         #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
         expect: Option<i64>,
+        #[command(flatten)]
+        fence: Fence,
     },
     /// Delete a counter
     Rm {
         /// The counter
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
     },
 }
@@ -72,15 +82,21 @@ impl Counter {
                 return Ok(Exit::Ok);
             }
             Action::Get { name } => wait_for(session.json(&path("counters", &name)))?,
-            Action::Add { name, by } => {
-                ask(&session, once(path("counters", &name), &json!({"add": by})))?
+            Action::Add { name, by, fence } => {
+                let request = once(path("counters", &name), &json!({"add": by}));
+                ask(&session, fence.on(request))?
             }
-            Action::Set { name, to, expect } => {
+            Action::Set {
+                name,
+                to,
+                expect,
+                fence,
+            } => {
                 let mut body = json!({"set": to});
                 if let Some(expect) = expect {
                     body["expect"] = expect.into();
                 }
-                ask(&session, once(path("counters", &name), &body))?
+                ask(&session, fence.on(once(path("counters", &name), &body)))?
             }
         };
         let value = answer.get("value").cloned().unwrap_or_default();

@@ -30,8 +30,8 @@ const ON_THE_WAY: Duration = Duration::from_secs(10);
 /// lost, the command is stopped (TERM, KILL after 5s). The exit code is the command's (128 and the
 /// signal's number if a signal ended it), 5 if the lock was lost or is held and was not to be
 /// waited for, 7 if it was not free in time. Send the token along with what the command writes
-/// (If-Fence): a command that was asleep too long must not write any more. With --list, or without
-/// a command, the lock is shown with who holds it and who waits; without a name all locks.
+/// (--if-fence): a command that was asleep too long must not write any more. With --list the lock
+/// is shown with who holds it and who waits; without a name and a command all locks.
 #[derive(clap::Args)]
 #[command(
     override_usage = "gaggle lock [OPTIONS] <NAME> -- <COMMAND>...\n       \
@@ -60,18 +60,32 @@ pub(super) struct Lock {
     command: Vec<String>,
 }
 
+/// Who forgets the command must not take it for done.
+fn no_command(name: &str) -> Failure {
+    let failure = Failure::usage("there is no command to run while the lock is held");
+    failure.hint(format!(
+        "`gaggle lock {name} -- COMMAND` runs one; `gaggle lock --list` shows the locks"
+    ))
+}
+
 impl Lock {
     pub(super) fn run(self, flags: Flags) -> Result<ExitCode, Failure> {
         let config = super::client_config(flags)?;
         let Some(name) = self.name.clone() else {
+            if !self.command.is_empty() {
+                let why = "the lock is not named: its name stands before the --";
+                return Err(Failure::usage(why));
+            }
             let all = wait_for(Session::open(&config)?.json("/v1/locks"))?;
             let locks = all.get("locks").cloned().unwrap_or_default();
             Printer::new(config.output).show(&locks, || rows(&locks))?;
             return Ok(Exit::Ok.into());
         };
         let Some((program, args)) = self.command.split_first() else {
-            let lock = wait_for(Session::open(&config)?.json(&path("locks", &name)));
-            let lock = lock.map_err(|failure| self.not_shown(&name, failure))?;
+            if !self.list {
+                return Err(no_command(&name));
+            }
+            let lock = wait_for(Session::open(&config)?.json(&path("locks", &name)))?;
             let list = Value::Array(vec![lock.clone()]);
             Printer::new(config.output).show(&lock, || rows(&list))?;
             return Ok(Exit::Ok.into());
@@ -86,16 +100,6 @@ impl Lock {
                 format!("the lock {name:?} was lost: {why}; the command was stopped"),
             )),
         }
-    }
-
-    /// Who says `gaggle lock ls` may mean the list, which other commands have under that name.
-    fn not_shown(&self, name: &str, failure: Failure) -> Failure {
-        let means_list = !self.list && ["ls", "list", "status"].contains(&name);
-        if failure.exit == Exit::NotFound && means_list {
-            let hint = format!("{name:?} is taken for a lock; `gaggle lock --list` lists them all");
-            return failure.hint(hint);
-        }
-        failure
     }
 
     fn acquire(&self, config: &ClientConfig, name: &str) -> Result<Held, Failure> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::coordination::{ask, once, path, read};
 use super::exit::{Exit, Failure};
+use super::fence::Fence;
 use super::output::{self, Printer, Rows, Tone, cell};
 use super::session::{Session, in_query, wait_for};
 use crate::config::{Flags, Output};
@@ -37,13 +39,17 @@ enum Action {
     /// Append an entry; prints its index once a majority has it on disk
     Append {
         /// The log
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// Any JSON; - for stdin
         json: String,
+        #[command(flatten)]
+        fence: Fence,
     },
     /// Print entries, one JSON text per line
     Read {
         /// The log
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// The first index
         #[arg(long, default_value_t = 1)]
@@ -55,6 +61,7 @@ enum Action {
     /// Print entries, and go on as they are committed
     Follow {
         /// The log
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// The first index; without it only what comes from now on
         #[arg(long)]
@@ -73,15 +80,16 @@ impl Log {
                 let logs = all.get("logs").cloned().unwrap_or_default();
                 printer.show(&logs, || rows(&logs))?;
             }
-            Action::Append { name, json } => {
+            Action::Append { name, json, fence } => {
                 let text = if json == "-" { read("-")? } else { json };
+                let text = text.trim().to_owned();
                 let body: Value = serde_json::from_str(&text).map_err(|why| {
                     let hint = "a text has quotes of its own: '\"hello\"'";
                     Failure::message(Exit::Usage, format!("no JSON: {why}")).hint(hint)
                 })?;
                 // As it came: numbers keep their digits.
                 let request = once(path("log", &name), &body).with_body(text);
-                let answer = ask(&session, request)?;
+                let answer = ask(&session, fence.on(request))?;
                 let index = answer.get("index").map(cell).unwrap_or_default();
                 Printer::new(Some(config.output.unwrap_or(Output::Raw))).show(&answer, || {
                     let mut rows = Rows::new(["INDEX"]);
@@ -153,7 +161,9 @@ impl Reader<'_> {
             let Entry { index, data } = serde_json::from_str(entry.get())?;
             *next = index + 1;
             let shown = if self.whole { entry } else { &data };
-            output::text(&format!("{}\n", shown.get()))?;
+            // One entry, one line: what breaks lines in JSON is a blank.
+            let line = shown.get().replace(['\n', '\r'], " ");
+            output::text(&format!("{line}\n"))?;
         }
         Ok(page.entries.len())
     }

@@ -28,6 +28,7 @@ mod diff;
 mod doctor;
 mod escape;
 mod exit;
+mod fence;
 mod get;
 mod health;
 mod hints;

@@ -7,6 +7,7 @@ use http::Method;
 use super::ack::AckFlag;
 use super::class::ClassFlag;
 use super::exit::{Exit, Failure};
+use super::fence::Fence;
 use super::names::{key_name, node_name};
 use super::session::{key_path, node_path, wait_for};
 use super::set::quoted;
@@ -27,6 +28,8 @@ pub(super) struct Rm {
     #[arg(long, value_name = "ETAG")]
     if_match: Option<String>,
     #[command(flatten)]
+    fence: Fence,
+    #[command(flatten)]
     class: ClassFlag,
     #[command(flatten)]
     ack: AckFlag,
@@ -42,7 +45,7 @@ impl Rm {
         };
         let config = super::client_config(flags)?;
         let path = self.class.on(self.ack.on(path, config.timeout)?);
-        let mut request = ApiRequest::new(Method::DELETE, path);
+        let mut request = self.fence.on(ApiRequest::new(Method::DELETE, path));
         if let Some(tag) = &self.if_match {
             request = request.with_header("if-match", &quoted(tag)?);
         }

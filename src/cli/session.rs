@@ -273,9 +273,16 @@ pub(super) fn failure(why: ApiError) -> Failure {
     }
 }
 
-/// The failure of the last server asked, with what happened at the others before it.
+/// The failure that says most, with what happened at the other servers before it: that something
+/// may have been done, then what a member answered, then that somebody was not reached.
 fn all_failed(mut failed: Vec<Failure>) -> Failure {
-    let Some(last) = failed.pop() else {
+    let weight = |failure: &Failure| match failure.exit {
+        Exit::TimeOut => 2,
+        Exit::Error => 0,
+        _ => 1,
+    };
+    let most = (0..failed.len()).max_by_key(|at| weight(&failed[*at]));
+    let Some(last) = most.map(|at| failed.remove(at)) else {
         return Failure::message(Exit::Error, "no server was asked");
     };
     let others: Vec<String> = failed.iter().map(|f| format!("{:#}", f.error)).collect();
@@ -357,5 +364,13 @@ mod tests {
         let all = all_failed(failed);
         assert_eq!(all.exit, Exit::TimeOut);
         assert_eq!(all.to_string(), "a: away\nb: slow\nhint: wait");
+        let failed = vec![
+            Failure::message(Exit::NoQuorum, "a: no majority").hint("wait"),
+            Failure::message(Exit::Error, "b: nobody is there").hint("start one"),
+        ];
+        let all = all_failed(failed);
+        assert_eq!(all.exit, Exit::NoQuorum);
+        let told = "b: nobody is there\na: no majority\nhint: wait";
+        assert_eq!(all.to_string(), told);
     }
 }

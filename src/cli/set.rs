@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::ack::AckFlag;
 use super::class::{self, Class};
 use super::exit::{Exit, Failure};
+use super::fence::Fence;
 use super::names::{key_name, node_name};
 use super::output::{self, Printer, Rows, Tone};
 use super::session::{in_query, key_path, node_path, wait_for};
@@ -65,6 +66,8 @@ pub(super) struct Set {
     #[arg(long, value_enum)]
     class: Option<Class>,
     #[command(flatten)]
+    fence: Fence,
+    #[command(flatten)]
     ack: AckFlag,
 }
 
@@ -76,6 +79,7 @@ impl Set {
         } else {
             self.put(&node)?
         };
+        request = self.fence.on(request);
         let config = super::client_config(flags)?;
         request.path = class::on(self.class, self.ack.on(request.path, config.timeout)?);
         let session = self.ack.session(&config)?;

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::coordination::{ask, once, read};
 use super::exit::{Exit, Failure};
+use super::fence::Fence;
 use super::output::Printer;
 use super::session::Session;
 use crate::config::{Flags, Output};
@@ -17,6 +18,8 @@ pub(super) struct Txn {
     /// A file with the transaction; - for stdin
     #[arg(default_value = "-")]
     file: String,
+    #[command(flatten)]
+    fence: Fence,
 }
 
 impl Txn {
@@ -28,7 +31,7 @@ impl Txn {
         let session = Session::open(&config)?;
         // As it came: numbers keep their digits.
         let request = once("/v1/txn", &body).with_body(text);
-        let answer = ask(&session, request)?;
+        let answer = ask(&session, self.fence.on(request))?;
         let output = match config.output {
             None | Some(Output::Table | Output::Raw) => Output::Json,
             Some(other) => other,

@@ -198,17 +198,14 @@ fn holders_and_waiters_are_listed() {
         );
         assert_eq!(lines[2][..4], ["job", "1", "waits", "admin"], "{table}");
     }
-    // As before: without a command the lock is shown, without a name all of them.
-    assert_eq!(member.run(["lock", "job"]).text().lines().count(), 3);
     assert_eq!(member.run(["lock"]).text().lines().count(), 3);
-    let nothing = member.run(["lock", "ls"]);
-    nothing.failed(3, "lock-not-found");
-    assert!(
-        nothing
-            .stderr
-            .contains("`gaggle lock --list` lists them all"),
-        "{nothing:?}"
-    );
+    // A command that is not run must not look as if it was.
+    for args in [["lock", "ls", "--"], ["lock", "job", "--ttl=1s"]] {
+        let nothing = member.run(args);
+        nothing.failed(2, "there is no command");
+        assert!(nothing.stderr.contains("gaggle lock --list"), "{nothing:?}");
+    }
+    member.run(["lock", "--", "true"]).failed(2, "not named");
     release(held);
     assert!(waiting.wait().expect("it can be waited for").success());
     assert!(member.run(["lock", "--list"]).text().contains("free"));
@@ -365,4 +362,52 @@ fn without_a_strong_side_each_command_says_so() {
     assert_eq!(status["strong"], json!({"state": "off"}));
     let found = member.run(["doctor"]).text();
     assert!(found.contains("strong side     ok      off: "), "{found}");
+}
+
+#[test]
+fn a_write_with_the_token_of_another_holder_is_refused() {
+    let member = Member::start_strong();
+    let token = |word: &str| {
+        let shown = member.run(["lock", "job", "--", "printenv", "GAGGLE_LOCK_TOKEN"]);
+        format!("--if-fence={word}={}", shown.text().trim())
+    };
+    let old = token("job");
+    member.run(["counter", "add", "runs", &old]).text();
+    let new = token("job");
+    let txn = r#"{"if":[],"then":[{"op":"add","counter":"runs","by":1}]}"#.as_bytes();
+    for fence in [&new, &old] {
+        let writes = [
+            member.run([
+                "set", "deploy", "colour", "blue", "--class", "strong", fence,
+            ]),
+            member.run(["counter", "add", "runs", fence]),
+            member.run(["counter", "set", "runs", "7", fence]),
+            member.run(["log", "append", "events", "1", fence]),
+            member.run_with_stdin(["txn", fence], txn),
+            member.run(["rm", "deploy", "colour", "--class", "strong", fence]),
+        ];
+        for (at, write) in writes.into_iter().enumerate() {
+            if fence == &new {
+                assert!(write.stderr.is_empty(), "write {at}: {write:?}");
+            } else {
+                write.failed(5, "stale-fence");
+            }
+        }
+    }
+    let held = member.run(["counter", "get", "runs"]).text();
+    assert_eq!(held, "8\n", "what came with the old token was not done");
+}
+
+#[test]
+fn an_entry_is_one_line_however_it_came() {
+    let member = Member::start_strong();
+    let entry = b"{\"a\":\n 1}\n";
+    member
+        .run_with_stdin(["log", "append", "l", "-"], entry)
+        .text();
+    assert_eq!(member.run(["log", "read", "l"]).text(), "{\"a\":  1}\n");
+    let whole = member.run(["log", "read", "l", "-ojson"]).text();
+    assert_eq!(whole.lines().count(), 1, "{whole}");
+    member.run(["log", "append", "", "1"]).failed(2, "value");
+    member.run(["counter", "add", ""]).failed(2, "value");
 }

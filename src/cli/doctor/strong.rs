@@ -28,8 +28,8 @@ fn judge(status: &Value, members: Option<&Value>) -> Vec<Finding> {
         "fenced" => Finding::failed(
             CHECK,
             format!("two groups were founded, and this member is in the younger one: {why}"),
-            "save what you need (?consistency=stale, or store.json), then run `gaggle quorum reset` \
-             on each member of this group",
+            "save what you need (?consistency=stale, or store.json), then run \
+             `gaggle quorum reset` on each member of this group",
         ),
         _ => Finding::failed(
             CHECK,
