@@ -14,5 +14,6 @@ mod model;
 mod net;
 mod older;
 mod resetting;
+mod snapshots;
 mod steps;
 mod surviving;

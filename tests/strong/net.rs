@@ -35,6 +35,10 @@ struct Wires {
     delay: Duration,
     /// Of a thousand messages so many get lost, and as many answers.
     loss: u32,
+    /// Each so-manieth piece of a snapshot does not get there; 0: all do.
+    break_at: u32,
+    /// Pieces of snapshots that were sent, and of these how many did not get there.
+    pieces: (u32, u32),
     /// Only messages about this get lost; none: all do.
     lost: Option<Matter>,
 }
@@ -156,6 +160,22 @@ impl Net {
         self.look();
     }
 
+    /// Nobody is cut off any more.
+    pub(crate) fn heal_cuts(&self) {
+        self.0.lock().cut.clear();
+        self.look();
+    }
+
+    /// From now on each so-manieth piece of a snapshot does not get there.
+    pub(crate) fn break_snapshots(&self, at: u32) {
+        self.0.lock().break_at = at;
+    }
+
+    /// How many pieces of snapshots were sent, and how many of them did not get there.
+    pub(crate) fn pieces(&self) -> (u32, u32) {
+        self.0.lock().pieces
+    }
+
     /// Messages take so long, and of a thousand so many get lost.
     pub(crate) fn slow(&self, delay: Duration, loss: u32) {
         let mut wires = self.0.lock();
@@ -166,6 +186,15 @@ impl Net {
     pub(crate) fn slow_about(&self, matter: Matter, delay: Duration, loss: u32) {
         self.slow(delay, loss);
         self.0.lock().lost = Some(matter);
+    }
+
+    /// Counts a piece; says whether it does not get there.
+    fn breaks_off(&self) -> bool {
+        let mut wires = self.0.lock();
+        wires.pieces.0 += 1;
+        let breaks = wires.break_at > 0 && wires.pieces.0.is_multiple_of(wires.break_at);
+        wires.pieces.1 += u32::from(breaks);
+        breaks
     }
 
     async fn thaw(&self, one: MemberId, other: MemberId) {
@@ -252,6 +281,9 @@ impl World for TestWorld {
             let Some(target) = target else {
                 return Err(AskError::NotReached("nobody is there".to_owned()));
             };
+            if about == Matter::Snapshot && net.breaks_off() {
+                return Err(AskError::NotReached("the connection broke off".to_owned()));
+            }
             net.thaw(me, to).await;
             tokio::time::sleep(delay).await;
             if !there {

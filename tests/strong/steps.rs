@@ -9,7 +9,7 @@ use gaggle::strong::{Answer, Command, CounterName, CounterOp, Op, Outcome};
 use crate::net::{Member, Net};
 
 /// How long things may take on a busy machine.
-pub(crate) const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 
 /// Starts members with the numbers from 1 on.
 pub(crate) async fn members(net: &Net, count: u64, plan: &Plan) -> Vec<Member> {
