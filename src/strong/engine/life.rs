@@ -80,10 +80,9 @@ impl Engine {
                     .0
                     .now
                     .send_replace(Now::Fenced(mine.clone(), other.clone()));
-                let has_shown = matches!(before, Now::Working(_));
                 end(before).await;
                 // Nothing is taken any more, but what is there can be read.
-                if !has_shown && let Err(error) = self.recall().await {
+                if let Err(error) = self.recall_all().await {
                     tracing::error!(%error, "what the fenced group holds cannot be read");
                 }
             }

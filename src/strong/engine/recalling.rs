@@ -23,9 +23,25 @@ pub(super) struct Recalled {
     pub(super) view: View,
 }
 
+/// Which entries of the log are shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upto {
+    Committed,
+    All,
+}
+
 impl Engine {
     /// Reads what is on the disk, and shows the state that is in it.
     pub(super) async fn recall(&self) -> Result<Recalled, LogDiskError> {
+        self.recall_up_to(Upto::Committed).await
+    }
+
+    /// Shows all that is in the log of a group that does not go on: what was answered is among it.
+    pub(super) async fn recall_all(&self) -> Result<(), LogDiskError> {
+        self.recall_up_to(Upto::All).await.map(drop)
+    }
+
+    async fn recall_up_to(&self, upto: Upto) -> Result<Recalled, LogDiskError> {
         let inner = &self.0;
         let (disk, world) = (inner.disk.clone(), inner.world.clone());
         let scribe = Scribe::start(disk.clone(), world.as_ref());
@@ -55,7 +71,9 @@ impl Engine {
             last: log.last(),
             membership,
         };
-        entries.retain(|entry| Some(entry.log_id) <= committed);
+        if upto == Upto::Committed {
+            entries.retain(|entry| Some(entry.log_id) <= committed);
+        }
         let mut machine = Machine::new(inner.shown.clone(), Arc::new(portraits), view);
         let applied = machine.apply(entries).await;
         applied.map_err(|error| LogDiskError::Corrupt(error.to_string()))?;
