@@ -240,7 +240,7 @@ async fn a_voter_demoted_while_it_was_cut_off_disturbs_nobody_when_it_is_back() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leader_that_dies_within_a_change_leaves_a_group_that_works() {
+async fn a_leader_that_died_within_a_change_comes_back_to_a_group_that_works() {
     let net = Net::default();
     let mut all = members(&net, 4, &three_of_them()).await;
     until("all take part", || {
