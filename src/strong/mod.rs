@@ -11,6 +11,7 @@
 //! | `clock` | the log's own time, by which leases run out |
 //! | `state` | the whole state; how an entry is applied: time first, then the command, all or nothing |
 //! | `nodes` | strong nodes: keys with versions, conditions, time to live |
+//! | `leaders` | who led, since when |
 //! | `listing` | nodes of both classes, as readers see them |
 //! | `txn` | transactions: compare, then, else |
 //! | `counters` | numbers |
@@ -28,6 +29,7 @@ mod clock;
 mod command;
 mod counters;
 pub mod engine;
+mod leaders;
 mod listing;
 mod locks;
 mod log;
@@ -47,6 +49,7 @@ pub use command::{
     COMMAND_LIMIT, Command, ENTRY_VERSION, Entry, EntryError, FENCES_LIMIT, Fence, Op,
 };
 pub use counters::{COUNTERS_LIMIT, Counter, CounterOp, Counters};
+pub use leaders::{LEADERS_LIMIT, Leaders};
 pub use listing::{Listed, listing};
 pub use locks::{
     ALL_WAITERS_LIMIT, Acquire, HOLDERS_LIMIT, Holder, LOCK_IDLE, LOCK_TTL_LEAST, LOCK_TTL_LIMIT,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{KeyName, NodeName};
 
-use super::clock::{LogClock, LogTime};
+use super::clock::{LogClock, LogTime, Place};
 use super::counters::Counter;
 use super::locks::{Holder, Waiter};
 use super::log::{self, Retention};
@@ -22,8 +22,8 @@ use super::nodes::Item;
 use super::requests::{Record, RequestId};
 use super::state::State;
 
-/// The version of the pieces.
-pub const PIECE_VERSION: u8 = 1;
+/// The version of the pieces. Version 1 had no leaders; it is read too.
+pub const PIECE_VERSION: u8 = 2;
 /// The size at which a piece is full, in bytes: 1 MiB.
 pub const PIECE_BYTES: usize = 1 << 20;
 
@@ -42,6 +42,7 @@ enum Row {
     Item(LogName, u64, Arc<log::Item>),
     Request(RequestId, Arc<Record>),
     End { rows: u64, hash: [u8; 32] },
+    Leader(Place),
 }
 
 /// Why pieces make no state. Nothing was changed: the state in force goes on.
@@ -113,6 +114,7 @@ impl State {
             Row::Tokens(self.locks.newest()),
         ]
         .into_iter()
+        .chain(self.leaders.all().map(Row::Leader))
         .chain(nodes)
         .chain(counters)
         .chain(locks)
@@ -176,7 +178,7 @@ impl Restore {
     /// Takes the next piece. After an error the whole snapshot must be sent again.
     pub fn take(&mut self, piece: &[u8]) -> Result<(), SnapshotError> {
         let (version, mut rest) = piece.split_first().ok_or(SnapshotError::Short)?;
-        if *version != PIECE_VERSION {
+        if !(1..=PIECE_VERSION).contains(version) {
             return Err(SnapshotError::Version(*version));
         }
         while !rest.is_empty() {
@@ -195,12 +197,17 @@ impl Restore {
     }
 
     /// The state, if the pieces were whole.
-    pub fn finish(self) -> Result<State, SnapshotError> {
-        if self.is_whole {
-            Ok(self.state)
-        } else {
-            Err(SnapshotError::Short)
+    pub fn finish(mut self) -> Result<State, SnapshotError> {
+        if !self.is_whole {
+            return Err(SnapshotError::Short);
         }
+        let State { clock, leaders, .. } = &mut self.state;
+        let is_unknown = leaders.all().next().is_none();
+        if let Some(last) = clock.place().filter(|_| is_unknown) {
+            // Version 1: who leads is known, since when is not.
+            leaders.took_over(last);
+        }
+        Ok(self.state)
     }
 
     fn row(&mut self, row: Row) -> Result<(), SnapshotError> {
@@ -208,6 +215,10 @@ impl Restore {
         let has_owner = match row {
             Row::Clock(clock) => {
                 state.clock = clock;
+                true
+            }
+            Row::Leader(at) => {
+                state.leaders.took_over(at);
                 true
             }
             Row::Node(name, created, version) => {

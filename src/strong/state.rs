@@ -4,9 +4,12 @@
 //! go on, and atomic commands: a command works on a copy which takes the old one's place only if it
 //! was not refused.
 
+use crate::model::WallTime;
+
 use super::clock::{LogClock, LogTime, Place};
 use super::command::{Command, Entry, Op};
 use super::counters::Counters;
+use super::leaders::Leaders;
 use super::locks::{LockCommand, Locks};
 use super::log::Logs;
 use super::nodes::Nodes;
@@ -18,6 +21,7 @@ use super::requests::{Record, RequestId, Requests};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     pub(super) clock: LogClock,
+    pub(super) leaders: Leaders,
     pub(super) nodes: Nodes,
     pub(super) counters: Counters,
     pub(super) locks: Locks,
@@ -78,6 +82,11 @@ impl State {
         &self.clock
     }
 
+    /// Who led, since when.
+    pub fn leaders(&self) -> &Leaders {
+        &self.leaders
+    }
+
     /// When something will be over that somebody may wait for: a lease, a wait, a key's time to
     /// live, the age of a log's entries. If no other command comes, the leader appends a
     /// [`Command::Tick`] at that time.
@@ -93,14 +102,13 @@ impl State {
     /// Notes an entry that carries no command: a new leader's first one, a change of the voters.
     pub fn pass(&mut self, at: Place) -> Result<Vec<Event>, OutOfOrder> {
         self.check_order(at)?;
-        let is_new = self.clock.advance(at, None);
-        Ok(is_new.then_some(Event::Leader(at)).into_iter().collect())
+        Ok(Vec::from_iter(self.advance(at, None)))
     }
 
     /// Applies an entry.
     pub fn apply(&mut self, at: Place, entry: &Entry) -> Result<Applied, OutOfOrder> {
         self.check_order(at)?;
-        let is_new = self.clock.advance(at, Some(entry.time));
+        let taken_over = self.advance(at, Some(entry.time));
         let request = entry.request.clone().map(|key| RequestId {
             author: entry.author.clone(),
             key,
@@ -111,7 +119,7 @@ impl State {
             written: entry.time,
             author: &entry.author,
             request: request.as_ref(),
-            events: Vec::from_iter(is_new.then_some(Event::Leader(at))),
+            events: Vec::from_iter(taken_over),
             settled: Vec::new(),
         };
         self.lapse(&mut scene);
@@ -135,6 +143,15 @@ impl State {
             answer,
             is_repeated,
             events,
+        })
+    }
+
+    /// Goes on to an entry; tells if it is the first one of its leader.
+    fn advance(&mut self, at: Place, time: Option<WallTime>) -> Option<Event> {
+        let is_new = self.clock.advance(at, time);
+        is_new.then(|| {
+            self.leaders.took_over(at);
+            Event::Leader(at)
         })
     }
 

@@ -4,7 +4,6 @@
 //! positions count commands, leaders' first entries and changes of the voters, one after the other,
 //! so that they are the same on every member; versions and fencing tokens are positions.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -26,39 +25,21 @@ use super::types::{
 /// How many commands' events wait for whoever follows them; who falls behind begins anew from the
 /// state.
 const EVENTS: usize = 4096;
-/// How many changes of the leader are remembered for those who follow.
-const LEADERS: usize = 64;
 
 /// The state after some entry, as everybody may read it. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// The state.
     pub state: State,
-    /// The last entries with which a leader took over, oldest first. What came before a snapshot
-    /// that this member took is not known: the first one can be a later entry of its leader.
-    pub leaders: VecDeque<Place>,
     pub(super) applied: Option<LogId>,
     pub(super) membership: StoredMembership,
 }
 
 impl View {
-    /// What a snapshot shows to a member that knew these changes of the leader before.
-    pub(super) fn restored(
-        state: State,
-        meta: &SnapshotMeta,
-        mut leaders: VecDeque<Place>,
-    ) -> Self {
-        let led = |place: &Place| (place.term, place.leader);
-        let place = state.clock().place();
-        if let Some(last) = place.filter(|last| leaders.back().map(led) != Some(led(last))) {
-            leaders.push_back(last);
-            if leaders.len() > LEADERS {
-                leaders.pop_front();
-            }
-        }
+    /// What a snapshot shows.
+    pub(super) fn restored(state: State, meta: &SnapshotMeta) -> Self {
         Self {
             state,
-            leaders,
             applied: meta.last_log_id,
             membership: meta.last_membership.clone(),
         }
@@ -171,7 +152,7 @@ impl Machine {
         let EntryPayload::Normal(proposal) = entry.payload else {
             let at = place(&self.view.state);
             let passed = self.view.state.pass(at).map_err(|why| why.to_string())?;
-            self.happen(at, passed, happened);
+            happen(at, passed, happened);
             return Ok(Answers::default());
         };
         let mut answers = Vec::with_capacity(proposal.entries.len());
@@ -181,21 +162,15 @@ impl Machine {
             let applied = self.view.state.apply(at, &command);
             let applied = applied.map_err(|why| why.to_string())?;
             answers.push(applied.answer);
-            self.happen(at, applied.events, happened);
+            happen(at, applied.events, happened);
         }
         Ok(Answers(answers))
     }
+}
 
-    fn happen(&mut self, at: Place, events: Vec<Event>, happened: &mut Vec<Happened>) {
-        if matches!(events.first(), Some(Event::Leader(_))) {
-            self.view.leaders.push_back(at);
-            if self.view.leaders.len() > LEADERS {
-                self.view.leaders.pop_front();
-            }
-        }
-        if !events.is_empty() {
-            happened.push(Happened::At(at.index, events.into()));
-        }
+fn happen(at: Place, events: Vec<Event>, happened: &mut Vec<Happened>) {
+    if !events.is_empty() {
+        happened.push(Happened::At(at.index, events.into()));
     }
 }
 
@@ -258,8 +233,7 @@ impl RaftStateMachine<Types> for Machine {
         };
         let kept = self.portraits.keep(number, pieces, meta).await;
         kept.map_err(|error| failed(&error))?;
-        let leaders = std::mem::take(&mut self.view.leaders);
-        self.view = View::restored(*state, meta, leaders);
+        self.view = View::restored(*state, meta);
         self.shown.show(self.view.clone(), vec![Happened::Replaced]);
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! Snapshots: made, kept on the disk in pieces, read and received piece by piece.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -76,7 +75,7 @@ impl Portraits {
             None => View::default(),
             Some(current) => {
                 let state = restored(disk.as_ref(), current)?;
-                View::restored(state, &current.meta, VecDeque::new())
+                View::restored(state, &current.meta)
             }
         };
         let highest = kept.snapshots.keys().max().copied().max(number);

@@ -3,9 +3,9 @@
 //!
 //! What is told is read from the state, page by page as the client takes it, so nothing is buffered
 //! for slow clients. Entries and changes of the leader have positions in the same order, which is
-//! how they are merged: a leader stands before what it committed. The id of an entry is its index;
-//! that of a change of the leader is the index before it and its own position, so a client that
-//! comes again with `Last-Event-ID` is told of nothing twice.
+//! how they are merged: a leader stands before what it committed. The id of an event is the index of
+//! the last entry and the position up to which all is told, so a client that comes again with it as
+//! `Last-Event-ID` is told of nothing twice, on whichever member.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
@@ -18,8 +18,8 @@ use crate::api::followers::LogSeat;
 use crate::api::problem::{Code, Problem};
 use crate::api::query::Query;
 use crate::api::server::{Answer, Call};
+use crate::strong::LogName;
 use crate::strong::engine::{Engine, View};
-use crate::strong::{LogName, Place};
 
 /// How many entries are read at once.
 const PAGE: usize = 256;
@@ -51,8 +51,8 @@ pub(in crate::api::v1) async fn follow(call: &Call<'_>, name: &str) -> Answer {
 struct LastEvent {
     /// The index of the last entry.
     index: u64,
-    /// The position of a change of the leader after it.
-    leader: Option<u64>,
+    /// The position up to which all was told; a client that knows only an index lacks it.
+    position: Option<u64>,
 }
 
 fn last_event(headers: &HeaderMap) -> Result<Option<LastEvent>, Problem> {
@@ -62,12 +62,12 @@ fn last_event(headers: &HeaderMap) -> Result<Option<LastEvent>, Problem> {
     };
     let text = first.to_str().ok().filter(|_| all.next().is_none());
     let read = |text: &str| {
-        let (index, leader) = match text.split_once('-') {
+        let (index, position) = match text.split_once('-') {
             None => (text, None),
-            Some((index, leader)) => (index, Some(leader.parse().ok()?)),
+            Some((index, position)) => (index, Some(position.parse().ok()?)),
         };
         let index = index.parse().ok()?;
-        Some(LastEvent { index, leader })
+        Some(LastEvent { index, position })
     };
     let last = text.and_then(read).ok_or_else(|| {
         Problem::new(
@@ -109,7 +109,7 @@ struct Reader {
     name: LogName,
     /// The index of the entry that is to be told next; 0: the first that is kept.
     next: u64,
-    /// The position of the last change of the leader that was told.
+    /// The position up to which all is told.
     told: u64,
 }
 
@@ -120,11 +120,11 @@ impl Reader {
         let next = last.map_or(from, |last| last.index.saturating_add(1));
         let log = view.state.logs().log(name.as_str());
         let position = |index: u64| Some(log?.item(index)?.position);
-        let known = last.and_then(|last| last.leader.or_else(|| position(last.index)));
+        let known = last.and_then(|last| last.position.or_else(|| position(last.index)));
         let told = known.unwrap_or_else(|| {
             let first = log.map_or(next, |log| next.max(log.first()));
             let begin = position(first).unwrap_or_else(|| view.position());
-            let led = view.leaders.iter().rev().find(|at| at.index <= begin);
+            let led = view.state.leaders().at(begin);
             led.map_or(0, |at| at.index.saturating_sub(1))
         });
         Self { name, next, told }
@@ -150,8 +150,9 @@ impl Reader {
             self.tell_leaders(view, item.position, &mut out);
             text.clear();
             write_item(&mut text, index, &item);
-            events::write(&mut out, "committed", Some(&index), &text);
             self.next = index + 1;
+            self.told = self.told.max(item.position);
+            self.write(&mut out, "committed", &text);
         }
         if self.next >= log.next() {
             self.tell_leaders(view, u64::MAX, &mut out);
@@ -169,7 +170,7 @@ impl Reader {
         let from = std::mem::replace(&mut self.next, first);
         let trimmed = Trimmed { from, first };
         let data = serde_json::to_string(&trimmed).expect("numbers are written into a String");
-        events::write(out, "trimmed", Some(&first.saturating_sub(1)), &data);
+        self.write(out, "trimmed", &data);
     }
 
     /// Tells of leaders who took over up to a position.
@@ -180,19 +181,22 @@ impl Reader {
             leader: String,
             position: u64,
         }
-        let known = self.told;
-        let new = |at: &&Place| known < at.index && at.index <= until;
-        for at in view.leaders.iter().filter(new) {
+        for at in view.state.leaders().between(self.told, until) {
             let led = Led {
                 term: at.term,
                 leader: at.leader.to_string(),
                 position: at.index,
             };
             let data = serde_json::to_string(&led).expect("numbers are written into a String");
-            let id = format!("{}-{}", self.next.saturating_sub(1), at.index);
-            events::write(out, "leader", Some(&id), &data);
             self.told = at.index;
+            self.write(out, "leader", &data);
         }
+    }
+
+    /// Writes an event that leads up to here.
+    fn write(&self, out: &mut Vec<u8>, name: &str, data: &str) {
+        let id = format!("{}-{}", self.next.saturating_sub(1), self.told);
+        events::write(out, name, Some(&id), data);
     }
 }
 
@@ -202,111 +206,136 @@ mod tests {
     use crate::strong::LogOp;
     use crate::strong::samples::{Run, append};
 
-    /// What a reader tells, as name and id of each event.
-    fn told(reader: &mut Reader, run: &Run, leaders: &[Place]) -> Vec<String> {
-        let mut view = View::default();
-        view.state = run.state.clone();
-        view.leaders = leaders.iter().copied().collect();
-        let text = String::from_utf8(reader.read(&view)).unwrap();
-        let events = text.split_terminator("\n\n").map(|event| {
-            let mut lines = event.lines();
-            let mut field = |name| lines.next().unwrap().strip_prefix(name).unwrap().to_owned();
-            format!("{} {}", field("event: "), field("id: "))
-        });
-        events.collect()
+    /// Somebody who follows the log `l` of a run.
+    struct Told {
+        reader: Reader,
     }
 
-    fn reader(run: &Run, leaders: &[Place], from: u64, last: Option<LastEvent>) -> Reader {
+    fn view(run: &Run) -> View {
         let mut view = View::default();
         view.state = run.state.clone();
-        view.leaders = leaders.iter().copied().collect();
-        Reader::new(&view, "l".parse().unwrap(), from, last)
+        view
     }
 
-    /// Entries 1 to 3, then another leader, then 4 and 5.
-    fn two_leaders() -> (Run, [Place; 2]) {
+    impl Told {
+        fn from(run: &Run, from: u64, last: Option<&str>) -> Self {
+            let headers = last.map(|last| (LAST_EVENT_ID, last.parse().unwrap()));
+            let last = last_event(&HeaderMap::from_iter(headers)).ok().unwrap();
+            let reader = Reader::new(&view(run), "l".parse().unwrap(), from, last);
+            Self { reader }
+        }
+
+        /// The name and id of each event that there is to tell.
+        fn next(&mut self, run: &Run) -> Vec<String> {
+            let text = String::from_utf8(self.reader.read(&view(run))).unwrap();
+            let events = text.split_terminator("\n\n").map(|event| {
+                let mut lines = event.lines();
+                let mut field = |name| lines.next().unwrap().strip_prefix(name).unwrap().to_owned();
+                format!("{} {}", field("event: "), field("id: "))
+            });
+            events.collect()
+        }
+    }
+
+    fn told(run: &Run, from: u64, last: Option<&str>) -> Vec<String> {
+        Told::from(run, from, last).next(run)
+    }
+
+    /// A leader at 1, entries 1 to 3 at 2 to 4, another leader at 5, entries 4 and 5 at 6 and 7.
+    fn two_leaders() -> Run {
         let mut run = Run::default();
-        let place = |run: &Run| run.state.clock().place().unwrap();
         run.tick();
-        let first = place(&run);
         for _ in 0..3 {
             run.op(append("l", "1")).unwrap();
         }
         run.lead(9_000).tick();
-        let second = place(&run);
         for _ in 0..2 {
             run.op(append("l", "2")).unwrap();
         }
-        (run, [first, second])
+        run
     }
+
+    const ALL: [&str; 7] = [
+        "leader 0-1",
+        "committed 1-2",
+        "committed 2-3",
+        "committed 3-4",
+        "leader 3-5",
+        "committed 4-6",
+        "committed 5-7",
+    ];
 
     #[test]
     fn a_leader_stands_before_what_it_committed() {
-        let (run, leaders) = two_leaders();
-        assert!(leaders[0].term < leaders[1].term);
-        let [a, b] = leaders.map(|at| at.index);
-        let all = [
-            format!("leader 0-{a}"),
-            "committed 1".to_owned(),
-            "committed 2".to_owned(),
-            "committed 3".to_owned(),
-            format!("leader 3-{b}"),
-            "committed 4".to_owned(),
-            "committed 5".to_owned(),
-        ];
+        let run = two_leaders();
         for from in [0, 1] {
-            let mut whole = reader(&run, &leaders, from, None);
-            assert_eq!(told(&mut whole, &run, &leaders), all);
-            assert_eq!(
-                told(&mut whole, &run, &leaders),
-                [""; 0],
-                "nothing is told twice"
-            );
+            let mut whole = Told::from(&run, from, None);
+            assert_eq!(whole.next(&run), ALL);
+            assert_eq!(whole.next(&run), [""; 0], "nothing is told twice");
         }
-        let mut late = reader(&run, &leaders, 4, None);
-        assert_eq!(told(&mut late, &run, &leaders), all[4..]);
-        let mut early = reader(&run, &leaders, 9, None);
-        assert_eq!(told(&mut early, &run, &leaders), [format!("leader 8-{b}")]);
+        assert_eq!(told(&run, 4, None), ALL[4..]);
+        assert_eq!(told(&run, 9, None), ["leader 8-5"]);
     }
 
     #[test]
-    fn who_comes_again_is_told_what_it_missed() {
-        let (run, leaders) = two_leaders();
-        let again = |index, leader| {
-            let mut reader = reader(&run, &leaders, 0, Some(LastEvent { index, leader }));
-            told(&mut reader, &run, &leaders)
-        };
-        let b = leaders[1].index;
-        let leader = format!("leader 3-{b}");
-        assert_eq!(again(3, None), [&*leader, "committed 4", "committed 5"]);
-        assert_eq!(again(3, Some(b)), ["committed 4", "committed 5"]);
-        assert_eq!(again(4, None), ["committed 5"]);
-        assert_eq!(again(5, None), [""; 0]);
+    fn who_comes_again_is_told_what_it_missed_and_nothing_twice() {
+        let mut run = two_leaders();
+        for (at, last) in ALL.iter().enumerate() {
+            let (_, id) = last.split_once(' ').unwrap();
+            assert_eq!(told(&run, 0, Some(id)), ALL[at + 1..], "behind {id}");
+        }
+        // Who knows only the index of an entry.
+        assert_eq!(told(&run, 0, Some("3")), ALL[4..]);
+        assert_eq!(told(&run, 0, Some("5")), [""; 0]);
+        // Also when its last entry is gone: the leader of the others was told.
+        let (name, before) = ("l".parse().unwrap(), 5);
+        run.op(LogOp::Trim { name, before }).unwrap();
+        assert_eq!(told(&run, 0, Some("4-6")), ALL[6..]);
+    }
+
+    #[test]
+    fn who_goes_on_at_a_member_with_a_snapshot_hears_no_leader_again() {
+        let mut run = two_leaders();
+        for _ in 0..3 {
+            run.lead(20_000).tick();
+        }
+        let mut first = Told::from(&run, 0, None);
+        let before = first.next(&run);
+        run.lead(30_000).op(append("l", "3")).unwrap();
+        let mut restore = crate::strong::Restore::default();
+        for piece in run.state.pieces() {
+            restore.take(&piece).unwrap();
+        }
+        run.state = restore.finish().unwrap();
+        let (_, last) = before.last().unwrap().split_once(' ').unwrap();
+        let behind = ["leader 5-11", "committed 6-11"];
+        assert_eq!(told(&run, 0, Some(last)), behind);
+        assert_eq!(
+            told(&run, 0, None),
+            [&before[..], &behind.map(str::to_owned)].concat()
+        );
     }
 
     #[test]
     fn who_is_too_late_is_told_so_and_goes_on_behind() {
-        let (mut run, leaders) = two_leaders();
-        let mut reader = reader(&run, &leaders, 2, None);
+        let mut run = two_leaders();
+        let mut reader = Told::from(&run, 2, None);
         let (name, before) = ("l".parse().unwrap(), 5);
         run.op(LogOp::Trim { name, before }).unwrap();
-        let b = leaders[1].index;
-        let events = told(&mut reader, &run, &leaders);
-        let [first, rest @ ..] = &events[..] else {
-            panic!("nothing was told");
-        };
-        assert_eq!(first, "trimmed 4");
-        assert!(rest.contains(&format!("leader 4-{b}")), "{rest:?}");
-        assert_eq!(rest.last().unwrap(), "committed 5");
+        let events = reader.next(&run);
+        assert_eq!(
+            events,
+            ["trimmed 4-0", "leader 4-1", "leader 4-5", "committed 5-7"]
+        );
     }
 
     #[test]
-    fn the_last_event_is_an_entry_or_a_leader() {
+    fn the_last_event_is_an_entry_or_a_place_behind_one() {
         let read = |text: &str| {
             let headers = HeaderMap::from_iter([(LAST_EVENT_ID, text.parse().unwrap())]);
             last_event(&headers).map_err(|problem| problem.code)
         };
-        let last = |index, leader| Ok(Some(LastEvent { index, leader }));
+        let last = |index, position| Ok(Some(LastEvent { index, position }));
         assert_eq!(read("7"), last(7, None));
         assert_eq!(read("7-91"), last(7, Some(91)));
         assert_eq!(read(""), Ok(None));
