@@ -33,6 +33,8 @@ struct Wires {
     /// Who is stopped: what it is asked stays without an answer.
     frozen: BTreeSet<MemberId>,
     delay: Duration,
+    /// From whom to whom it takes longer, and by how much.
+    far: BTreeMap<(MemberId, MemberId), Duration>,
     /// Of a thousand messages so many get lost, and as many answers.
     loss: u32,
     /// Each so-manieth piece of a snapshot does not get there; 0: all do.
@@ -144,6 +146,11 @@ impl Net {
         self.0.lock().cut.insert((id(from), id(to)));
     }
 
+    /// What one sends to another takes that much longer.
+    pub(crate) fn far(&self, from: u64, to: u64, delay: Duration) {
+        self.0.lock().far.insert((id(from), id(to)), delay);
+    }
+
     /// What is sent to it or by it waits, as if it were stopped, until all is well again.
     pub(crate) fn freeze(&self, member: u64) {
         self.0.lock().frozen.insert(id(member));
@@ -155,6 +162,7 @@ impl Net {
             let mut wires = self.0.lock();
             wires.cut.clear();
             wires.frozen.clear();
+            wires.far.clear();
             (wires.delay, wires.loss, wires.lost) = (Duration::ZERO, 0, None);
         }
         self.look();
@@ -269,14 +277,15 @@ impl World for TestWorld {
             if kill.is_cancelled() {
                 return Err(AskError::NotReached("this member is gone".to_owned()));
             }
-            let (there, back, delay, target) = {
+            let (there, back, far, delay, target) = {
                 let wires = net.0.lock();
                 let may = wires.lost.is_none_or(|matter| matter == about);
                 let lost = || may && rand::random_range(0..1_000) < wires.loss;
                 let there = !wires.cut.contains(&(me, to)) && !lost();
                 let back = !wires.cut.contains(&(to, me)) && !lost();
                 let target = wires.members.get(&to).map(|(engine, ..)| engine.clone());
-                (there, back, wires.delay, target)
+                let far = wires.far.get(&(me, to)).copied().unwrap_or_default();
+                (there, back, far, wires.delay, target)
             };
             let Some(target) = target else {
                 return Err(AskError::NotReached("nobody is there".to_owned()));
@@ -285,8 +294,9 @@ impl World for TestWorld {
                 return Err(AskError::NotReached("the connection broke off".to_owned()));
             }
             net.thaw(me, to).await;
-            tokio::time::sleep(delay).await;
-            if !there {
+            tokio::time::sleep(far + delay).await;
+            // What is still in its buffers dies with it.
+            if !there || kill.is_cancelled() {
                 std::future::pending::<()>().await;
             }
             let answer = target.take(me, about, &body).await;

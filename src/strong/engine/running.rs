@@ -23,7 +23,7 @@ use super::peers::{Acknowledged, Answered, Peers};
 use super::portraits::{Portraits, Taken};
 use super::scribe::Scribe;
 use super::seal::Stand;
-use super::types::{LogId, Raft, StoredMembership, Vote, VoterId};
+use super::types::{LogId, Membership, Raft, StoredMembership, Vote, VoterId};
 use super::world::{Matter, World};
 
 /// How often the leader gives a sign of life, in ms. It is also the time that a peer may take to
@@ -199,6 +199,21 @@ impl Running {
         is_less.then(|| VoteResponse::new(vote, self.target, false))
     }
 
+    /// The entry behind which nothing in this member's log was counted with its vote, if it has not
+    /// voted since, but may not know yet that the change is committed. A candidate that has that
+    /// much is as good as any: see ADR 11.
+    async fn counted(&self) -> Result<Option<LogId>, Fatal<VoterId>> {
+        let me = self.voter;
+        let counted = self.raft.with_raft_state(move |state| {
+            let memberships = &state.membership_state;
+            let (before, now) = (memberships.committed(), memberships.effective());
+            steps_down(me, before.membership(), now.membership())
+                .then(|| *before.log_id())
+                .flatten()
+        });
+        counted.await
+    }
+
     /// For how long this member has gone on to lead as it did before it started; none if it was
     /// elected since.
     pub(super) fn resumed_for(&self) -> Option<Duration> {
@@ -244,9 +259,13 @@ impl Running {
             }
             Matter::Vote => {
                 let letter: VoteAsk = decode(body)?;
-                self.answer(letter, async |ask| {
+                self.answer(letter, async |mut ask| {
                     if let Some(turned_down) = self.turned_down(&ask) {
                         return Ok(turned_down);
+                    }
+                    let counted = self.counted().await.map_err(|error| error.to_string())?;
+                    if counted.is_some() && ask.last_log_id >= counted {
+                        ask.last_log_id = ask.last_log_id.max(self.log.last());
                     }
                     let reply = self.raft.vote(ask).await;
                     reply.map_err(|error| error.to_string())
@@ -309,6 +328,17 @@ impl Running {
             Err(error) => SnapshotReply::Failed(error.to_string()),
         }
     }
+}
+
+/// Whether these are the two steps in which one voter, and only it, becomes a learner: first both
+/// sets must agree, with it and without it, then the others alone.
+fn steps_down(me: VoterId, before: &Membership, now: &Membership) -> bool {
+    let ([with, without], [others]) = (&before.get_joint_config()[..], &now.get_joint_config()[..])
+    else {
+        return false;
+    };
+    let mut all = others.clone();
+    all.insert(me) && with == &all && without == others
 }
 
 /// Runs work on a thread that may block; none if it broke off.

@@ -118,6 +118,7 @@ pub struct Portrait {
 pub(super) type LogId = openraft::LogId<VoterId>;
 pub(super) type Vote = openraft::Vote<VoterId>;
 pub(super) type Entry = openraft::Entry<Types>;
+pub(super) type Membership = openraft::Membership<VoterId, Voter>;
 pub(super) type StoredMembership = openraft::StoredMembership<VoterId, Voter>;
 pub(super) type SnapshotMeta = openraft::SnapshotMeta<VoterId, Voter>;
 pub(super) type Snapshot = openraft::Snapshot<Types>;
