@@ -44,8 +44,9 @@ enum Action {
     /// Give up this member's copy of the strong side
     ///
     /// It begins again as a learner of the group that it meets: the way out for a member that was
-    /// fenced because it was in a younger group, or whose copy is damaged.
-    Reset(Sure),
+    /// fenced because it was in a younger group, or whose copy is damaged. A voter of a group that
+    /// works is demoted first.
+    Reset(Reset),
 }
 
 #[derive(clap::Args)]
@@ -60,6 +61,15 @@ struct Sure {
     /// Do not ask; needed where there is no terminal
     #[arg(long, short)]
     yes: bool,
+}
+
+#[derive(clap::Args)]
+struct Reset {
+    #[command(flatten)]
+    sure: Sure,
+    /// Also a voter of a group that works; of the only voter all is lost
+    #[arg(long)]
+    force: bool,
 }
 
 impl Quorum {
@@ -99,7 +109,7 @@ impl Action {
                 "Go on with this member as the only voter? What only the lost members had is gone \
                  for good.",
             ),
-            Self::Reset(sure) if !sure.yes => {
+            Self::Reset(reset) if !reset.sure.yes => {
                 agreed("Give up this member's copy of the strong side?")
             }
             _ => Ok(()),
@@ -113,7 +123,7 @@ impl Action {
             Self::Demote(Whom { member }) => ("demote", json!({"member": member})),
             Self::Transfer(Whom { member }) => ("transfer", json!({"member": member})),
             Self::Recover(_) => ("recover", json!({})),
-            Self::Reset(_) => ("reset", json!({})),
+            Self::Reset(Reset { force, .. }) => ("reset", json!({"force": force})),
         }
     }
 

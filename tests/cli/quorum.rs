@@ -106,7 +106,10 @@ fn what_cannot_be_taken_back_needs_yes_where_nobody_can_be_asked() {
         assert!(refused.stderr.contains("--yes"), "{refused:?}");
         assert_eq!(group(), before);
     }
-    let reset = member.run(["quorum", "reset", "--yes"]);
+    let healthy = member.run(["quorum", "reset", "--yes"]);
+    healthy.failed(5, "the only voter");
+    assert_eq!(group(), before);
+    let reset = member.run(["quorum", "reset", "--yes", "--force"]);
     assert_eq!(reset.code, 0, "{reset:?}");
     wait_for("another group", || {
         let now = group();

@@ -131,7 +131,7 @@ async fn of_two_groups_that_meet_the_younger_one_is_fenced() {
     })
     .await;
     // The way out: it gives its own up and learns from the other.
-    younger.engine.reset().await.unwrap();
+    younger.engine.reset(false).await.unwrap();
     assert_eq!(read(&younger.engine, "c").await, Ok(Some(1)));
     until("none is a stranger", || {
         strangers(&older).is_empty() && strangers(&younger).is_empty()

@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use gaggle::io::clock::mono;
 use gaggle::io::tasks::Tasks;
-use gaggle::strong::engine::{Kept, LogChange, LogDisk, LogDiskError, MemoryDisk, Plan, Role};
+use gaggle::strong::engine::{
+    Kept, LogChange, LogDisk, LogDiskError, MemoryDisk, Plan, Role, StrongError,
+};
 use parking_lot::{Condvar, Mutex};
 
 use crate::net::Net;
@@ -89,7 +91,7 @@ async fn nothing_is_begun_under_an_id_that_was_just_given_up() {
     let next = others[1 - lead].id;
     others[lead].engine.transfer(next).await.unwrap();
     let (resetting, engine) = (Tasks::new(), back.engine.clone());
-    resetting.spawn(async move { engine.reset().await.unwrap() });
+    resetting.spawn(async move { engine.reset(true).await.unwrap() });
     until("its parts are gone", || {
         back.engine.status().role == Role::Nothing
     })
@@ -110,4 +112,30 @@ async fn nothing_is_begun_under_an_id_that_was_just_given_up() {
     }
     net.heal();
     assert_eq!(read(&back.engine, "c").await, Ok(Some(1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_whose_group_works_is_demoted_before_it_gives_up_its_copy() {
+    let net = Net::default();
+    let three = members(&net, 3, &PLAN).await;
+    let lead = leader(&three).await;
+    let voter = &three[(lead + 1) % 3];
+    for member in &three {
+        let refused = member.engine.reset(false).await;
+        let Err(StrongError::Impossible(why)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(why.contains("demote"), "{why}");
+    }
+    three[lead].engine.demote(voter.id).await.unwrap();
+    until("it learns", || voter.engine.status().role == Role::Learner).await;
+    let before = voter.engine.status().voter;
+    voter.engine.reset(false).await.unwrap();
+    assert_eq!(add(&voter.engine, "c", 1).await, Ok(1));
+    assert_ne!(voter.engine.status().voter, before, "under another id");
+    // Without a leader there is nobody to demote it.
+    net.cut(&[three[lead].id.as_u64()]);
+    let alone = &three[lead].engine;
+    until("it leads no more", || alone.status().leader.is_none()).await;
+    alone.reset(false).await.unwrap();
 }

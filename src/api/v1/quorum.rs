@@ -160,6 +160,14 @@ struct Whom {
     member: String,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reset {
+    /// Also if this member votes in a group that works.
+    #[serde(default)]
+    force: bool,
+}
+
 /// `promote`, `demote` and `transfer` name a member; `recover` and `reset` are about this one.
 pub(super) async fn act(call: &Call<'_>, action: &str, body: Body) -> Answer {
     guard::no_query(&call.head.uri)?;
@@ -193,7 +201,13 @@ pub(super) async fn act(call: &Call<'_>, action: &str, body: Body) -> Answer {
             let me = call.api.parts.about.member;
             settled(engine, |status| status.leader == Some(me)).await;
         }
-        "reset" => engine.reset().await?,
+        "reset" => {
+            let Reset { force } = match received.octets[..] {
+                [] => Reset::default(),
+                _ => json::document(&received.octets)?,
+            };
+            engine.reset(force).await?;
+        }
         _ => return Err(Problem::not_found()),
     }
     get(call)

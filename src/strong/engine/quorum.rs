@@ -332,9 +332,22 @@ impl Engine {
     /// Gives up the strong side of this member: it begins again, with another id, as a learner of
     /// whatever group it meets, or founds a new one.
     ///
+    /// A voter whose group works is refused unless `force` says that it is meant: the group would
+    /// be short of a voter, and one whose voters all do it loses what it held.
+    ///
     /// # Errors
-    /// When that cannot be written down.
-    pub async fn reset(&self) -> Result<(), StrongError> {
+    /// [`StrongError::Impossible`] for such a voter, or when it cannot be written down.
+    pub async fn reset(&self, force: bool) -> Result<(), StrongError> {
+        let status = self.status();
+        let is_me = |part: &&Part| part.member == self.0.settings.me.member;
+        let others = status.voters().filter(|part| !is_me(part)).count();
+        if !force && status.leader.is_some() && status.voters().any(|part| is_me(&part)) {
+            return Err(StrongError::Impossible(match others {
+                0 => "this member is the only voter: what the group holds would be lost".to_owned(),
+                _ => "this member votes in a group that works: make it a learner first (demote)"
+                    .to_owned(),
+            }));
+        }
         self.begin_again()
             .await
             .map_err(|error| StrongError::Impossible(error.to_string()))
