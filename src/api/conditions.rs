@@ -63,6 +63,22 @@ pub(super) fn are_any(headers: &HeaderMap) -> bool {
     headers.contains_key(IF_MATCH) || headers.contains_key(IF_NONE_MATCH)
 }
 
+/// Refuses conditions on what has no `ETag`: they are never passed over in silence.
+///
+/// # Errors
+/// `invalid-header`.
+pub(super) fn none(headers: &HeaderMap) -> Result<(), Problem> {
+    let all = [IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE];
+    match all.iter().find(|name| headers.contains_key(*name)) {
+        None => Ok(()),
+        Some(name) => Err(Problem::new(
+            Code::InvalidHeader,
+            format!("{name} holds for nodes and keys only"),
+        )
+        .hint("\"expect\" compares a counter; POST /v1/txn compares anything before it writes")),
+    }
+}
+
 /// Whether a reader has what is there, of this tag, already (304).
 ///
 /// # Errors

@@ -68,11 +68,26 @@ pub(super) fn document<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Prob
         ));
     }
     serde_json::from_slice(body).map_err(|error| {
-        Problem::new(
-            Code::InvalidBody,
-            format!("the body cannot be read: {error}"),
-        )
+        let why = in_words(&error.to_string());
+        Problem::new(Code::InvalidBody, format!("the body cannot be read: {why}"))
     })
+}
+
+/// What serde says, without the names of Rust's types.
+fn in_words(error: &str) -> String {
+    let whole = [
+        ("expected i64", "expected a whole number of 64 bits"),
+        ("expected u64", "expected a whole number from 0 on"),
+        (
+            "expected u32",
+            "expected a whole number from 0 to 4294967295",
+        ),
+    ];
+    let mut text = error.to_owned();
+    for (named, said) in whole {
+        text = text.replace(named, said);
+    }
+    text
 }
 
 /// The members of an object as they stand in its text; each may come once only.

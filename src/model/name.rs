@@ -32,7 +32,7 @@ pub enum NameError {
     #[error("a name has no control characters")]
     Control,
     /// A node's name with a slash in it.
-    #[error("a node's name has no \"/\" (a key's name may)")]
+    #[error("this name has no \"/\" (only a key's name may)")]
     Slash,
     /// A segment between slashes is `.` or `..`.
     #[error("a name has no segment \".\" or \"..\", which clients would rewrite")]

@@ -61,7 +61,12 @@ async fn what_is_no_request_for_a_counter_is_refused() {
     ] {
         let answer = member.ask("POST", "/v1/counters/c", &[], body).await;
         answer.is_problem(400, "invalid-body");
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(!detail.contains("i64"), "{detail}");
     }
+    let slash = member.ask("GET", "/v1/counters/a%2Fb", &[], "").await;
+    let detail = slash.json()["detail"].as_str().unwrap().to_owned();
+    assert_eq!(detail, "this name has no \"/\" (only a key's name may)");
     let answer = member
         .ask("POST", "/v1/counters/c?x=1", &[], r#"{"add":1}"#)
         .await;
@@ -126,4 +131,28 @@ async fn without_a_strong_side_all_of_it_says_so() {
         let answer = member.ask("GET", path, &[], "").await;
         answer.is_problem(503, "strong-side-off");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_condition_on_what_has_no_tag_is_refused_and_not_passed_over() {
+    let member = strong_member().await;
+    let conditions = [
+        ("if-match", "\"1\""),
+        ("if-none-match", "*"),
+        ("if-unmodified-since", "Sat, 21 Nov 2026 00:00:00 GMT"),
+    ];
+    for condition in conditions {
+        for (method, path, body) in [
+            ("POST", "/v1/counters/c", r#"{"add":1}"#),
+            ("DELETE", "/v1/counters/c", ""),
+            ("POST", "/v1/log/l", "1"),
+            ("POST", "/v1/locks/l/acquire", r#"{"ttl":"10s"}"#),
+            ("POST", "/v1/txn", r#"{"then":[]}"#),
+        ] {
+            let answer = member.ask(method, path, &[condition], body).await;
+            answer.is_problem(400, "invalid-header");
+        }
+    }
+    let counters = member.ask("GET", "/v1/counters", &[], "").await;
+    assert_eq!(counters.json()["counters"].as_array().unwrap().len(), 0);
 }

@@ -23,6 +23,7 @@ mod version;
 use axum::body::Body;
 use http::request::Parts;
 
+use super::conditions;
 use super::guard;
 use super::problem::Problem;
 use super::reply;
@@ -71,6 +72,9 @@ pub(super) async fn answer(call: &Call<'_>, route: Route<'_>, body: Body) -> Ans
         ) => {}
         _ => guard::no_query(&call.head.uri)?,
     }
+    if has_no_tag(route) && call.verb != Verb::Get {
+        conditions::none(&call.head.headers)?;
+    }
     match (route, call.verb) {
         (Route::Key(node, key), Verb::Get) => key::get(call, node, key).await,
         (Route::Key(node, key), Verb::Put) => key::put(call, node, key, body).await,
@@ -114,4 +118,17 @@ pub(super) async fn answer(call: &Call<'_>, route: Route<'_>, body: Body) -> Ans
         (Route::Metrics, Verb::Get) => metrics::get(call).await,
         _ => Err(Problem::method_not_allowed(route.allow())),
     }
+}
+
+/// Whether what is at `route` has no `ETag` that a condition could name.
+fn has_no_tag(route: Route<'_>) -> bool {
+    matches!(
+        route,
+        Route::Txn
+            | Route::Counter(_)
+            | Route::Lock(_)
+            | Route::LockAction(..)
+            | Route::Log(_)
+            | Route::QuorumAction(_)
+    )
 }
