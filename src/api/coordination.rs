@@ -52,6 +52,11 @@ impl Fresh {
         self.view.state.nodes().node(node)
     }
 
+    /// Whether it has everything that was answered before.
+    pub(super) fn has_all(&self) -> bool {
+        matches!(self.age, Age::Fresh)
+    }
+
     /// Says in the answer how old it may be, if it may be old.
     pub(super) fn mark<T>(&self, response: &mut Response<T>) {
         let Age::Stale(age) = self.age else {

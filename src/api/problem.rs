@@ -165,6 +165,8 @@ codes! {
     LockDeleted "lock-deleted" CONFLICT "The lock was deleted meanwhile",
     /// What was asked for was let go.
     Trimmed "trimmed" GONE "The entries were let go",
+    /// The event is of a state that is no more: the group began anew since, or was recovered.
+    OtherHistory "other-history" GONE "The event is of another history",
     /// The idempotency key belongs to another request.
     KeyReused "idempotency-key-reused" UNPROCESSABLE_ENTITY
         "The Idempotency-Key was used for another request",

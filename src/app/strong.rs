@@ -130,6 +130,7 @@ mod tests {
             committed: 9,
             entries: 9,
             leads: 1,
+            changing: false,
             majority: true,
             strangers: Vec::new(),
         }

@@ -179,6 +179,16 @@ impl Reader<'_> {
         }
     }
 
+    /// The first entry that is kept, if a member says so.
+    fn first(&self) -> Result<Option<u64>, Failure> {
+        let path = format!("{}?limit=1&consistency=stale", path("log", self.name));
+        match wait_for(self.session.json(&path)) {
+            Ok(page) => Ok(page.get("first").and_then(Value::as_u64)),
+            Err(failure) if failure.exit == Exit::Usage => Err(failure),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Prints for ever. A member that goes away is no reason to end: another one has the same.
     fn follow(&self, from: Option<u64>) -> Result<Exit, Failure> {
         let mut next = match from {
@@ -196,6 +206,14 @@ impl Reader<'_> {
                 Err(failure) if failure.exit == Exit::NotFound => failed = 0,
                 Err(failure) => {
                     failed += 1;
+                    if let Some(first) = self.first()?.filter(|first| *first > next) {
+                        let last = first - 1;
+                        let gap =
+                            format!("entries {next} to {last} were let go before they were read");
+                        output::message("note", Tone::Warning, &gap);
+                        (next, failed) = (first, 0);
+                        continue;
+                    }
                     let goes_on = !matches!(failure.exit, Exit::Auth | Exit::Usage);
                     if !goes_on || failed >= TRIES {
                         return Err(failure);

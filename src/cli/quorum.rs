@@ -249,6 +249,12 @@ fn working(status: &Value) -> (String, Tone) {
     };
     let has_majority = status["majority"] == Value::Bool(true);
     match status.get("leader") {
+        Some(Value::String(_)) if status["changing"] == Value::Bool(true) => (
+            format!(
+                "a change of the voters is not finished: those before and those after must agree{missing}"
+            ),
+            Tone::Warning,
+        ),
         Some(Value::String(_)) if alive == count => {
             ("the strong side works".to_owned(), Tone::Good)
         }

@@ -22,7 +22,7 @@ use super::nodes::Item;
 use super::requests::{Record, RequestId};
 use super::state::State;
 
-/// The version of the pieces. Version 1 had no leaders; it is read too.
+/// The version of the pieces.
 pub const PIECE_VERSION: u8 = 2;
 /// The size at which a piece is full, in bytes: 1 MiB.
 pub const PIECE_BYTES: usize = 1 << 20;
@@ -48,8 +48,10 @@ enum Row {
 /// Why pieces make no state. Nothing was changed: the state in force goes on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
-    /// It was written by a newer release.
-    #[error("the snapshot has version {0}, this member knows {PIECE_VERSION}: update this member")]
+    /// It was written by another release.
+    #[error(
+        "the snapshot has version {0}, this member knows {PIECE_VERSION}: update the older one"
+    )]
     Version(u8),
     /// A row does not read, or belongs to nothing.
     #[error("the snapshot is damaged: {0}")]
@@ -178,7 +180,7 @@ impl Restore {
     /// Takes the next piece. After an error the whole snapshot must be sent again.
     pub fn take(&mut self, piece: &[u8]) -> Result<(), SnapshotError> {
         let (version, mut rest) = piece.split_first().ok_or(SnapshotError::Short)?;
-        if !(1..=PIECE_VERSION).contains(version) {
+        if *version != PIECE_VERSION {
             return Err(SnapshotError::Version(*version));
         }
         while !rest.is_empty() {
@@ -197,17 +199,12 @@ impl Restore {
     }
 
     /// The state, if the pieces were whole.
-    pub fn finish(mut self) -> Result<State, SnapshotError> {
-        if !self.is_whole {
-            return Err(SnapshotError::Short);
+    pub fn finish(self) -> Result<State, SnapshotError> {
+        if self.is_whole {
+            Ok(self.state)
+        } else {
+            Err(SnapshotError::Short)
         }
-        let State { clock, leaders, .. } = &mut self.state;
-        let is_unknown = leaders.all().next().is_none();
-        if let Some(last) = clock.place().filter(|_| is_unknown) {
-            // Version 1: who leads is known, since when is not.
-            leaders.took_over(last);
-        }
-        Ok(self.state)
     }
 
     fn row(&mut self, row: Row) -> Result<(), SnapshotError> {

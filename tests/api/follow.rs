@@ -153,3 +153,20 @@ async fn large_entries_come_whole_and_slow_readers_hold_nothing_up() {
         assert_eq!(entry["data"].as_str().unwrap().len(), 900_000);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_of_another_history_is_refused_and_not_waited_for() {
+    let member = Arc::new(strong_member().await);
+    fill(&member, "l", 1..=3).await;
+    let path = "/v1/log/l/follow";
+    let ahead = [("last-event-id", "90-900")];
+    let answer = member.ask("GET", path, &ahead, "").await;
+    answer.is_problem(410, "other-history");
+    // A member that is only behind may not know better.
+    let stale = format!("{path}?consistency=stale");
+    drop(member.stream(&stale, &ahead).await);
+    fill(&member, "l", 4..=4).await;
+    let begin = [("last-event-id", "3")];
+    let mut again = member.stream(path, &begin).await;
+    read(&mut again, 4, 4).await;
+}

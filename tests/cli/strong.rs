@@ -1,6 +1,6 @@
 //! `counter`, `lock`, `log`, `txn`, and nodes with `--class`: what they print, how they end.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::Duration;
 
@@ -267,6 +267,36 @@ fn a_log_is_appended_to_read_and_followed() {
     no_json.failed(2, "no JSON");
     assert!(no_json.stderr.contains("quotes of its own"), "{no_json:?}");
     run(["log", "append", "orders"]).failed(2, "<JSON>");
+}
+
+#[test]
+fn who_follows_a_log_is_told_of_what_was_let_go_before_it_was_read() {
+    let member = Member::start_strong();
+    for number in ["1", "2", "3"] {
+        member.run(["log", "append", "l", number]);
+    }
+    let trim = br#"{"then": [{"op": "trim", "log": "l", "before": 3}]}"#;
+    assert_eq!(member.run_with_stdin(["txn"], trim).code, 0);
+    let mut child = member
+        .program()
+        .args(["log", "follow", "l", "--from", "1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let stdout = child.stdout.take().expect("stdout is piped");
+    let mut lines = BufReader::new(stdout).lines();
+    assert_eq!(lines.next().expect("it goes on").expect("text"), "3");
+    child.kill().expect("it runs");
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().expect("stderr is piped");
+    stderr.read_to_string(&mut said).expect("text");
+    child.wait().expect("it ends");
+    assert_eq!(
+        said,
+        "note: entries 1 to 2 were let go before they were read\n"
+    );
 }
 
 #[test]

@@ -38,6 +38,11 @@ fn voters(engine: &Engine) -> Vec<u64> {
     voters
 }
 
+/// Whether exactly these vote, as a member sees it, and no change is half done.
+fn are_voters(engine: &Engine, numbers: &[u64]) -> bool {
+    !engine.status().changing && voters(engine) == numbers
+}
+
 /// Asks for a change until it is made.
 async fn change<F>(what: &str, ask: impl Fn() -> F)
 where
@@ -276,9 +281,9 @@ async fn a_leader_that_dies_within_a_change_leaves_a_group_that_works() {
         } else {
             demote(&all[0].engine, 4).await;
         }
+        let now: &[u64] = if votes { &[1, 2, 3, 4] } else { &[1, 2, 3] };
         until("it is made", || {
-            all.iter()
-                .all(|it| voters(&it.engine).contains(&4) == votes)
+            all.iter().all(|it| are_voters(&it.engine, now))
         })
         .await;
         adders.go_on().await;
@@ -327,10 +332,47 @@ async fn a_demotion_of_which_only_the_demoted_one_heard_holds_nobody_up() {
     adders.go_on().await;
     demote(&all[0].engine, 4).await;
     until("it is made", || {
-        all.iter().all(|it| !voters(&it.engine).contains(&4))
+        all.iter().all(|it| are_voters(&it.engine, &[1, 2, 3]))
     })
     .await;
     adders.go_on().await;
     adders.end(tasks, &all[0].engine).await;
+    assert!(changing.stop(LONG).await, "a change does not end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_was_left_half_done_is_finished_by_the_next_leader() {
+    let net = Net::default();
+    let mut all = members(&net, 4, &three_of_them()).await;
+    until("all take part", || {
+        all.iter().all(|it| it.engine.status().members.len() == 4)
+    })
+    .await;
+    let gone = leader(&all).await;
+    let lead = all[gone].id.as_u64();
+    for other in (1..=4).filter(|number| *number != lead) {
+        net.far(lead, other, Duration::from_millis(80));
+    }
+    let (changing, first) = (Tasks::new(), all[gone].engine.clone());
+    changing.spawn(async move {
+        let _ = tokio::time::timeout(LIMIT, first.promote(id(4))).await;
+    });
+    // Its first step has come to the others, its second one is on the way.
+    let begun = mono();
+    let half_done = |all: &[Member]| {
+        let others = all.iter().filter(|it| it.id != id(lead));
+        others.filter(|it| it.engine.status().changing).count() == 3
+    };
+    while !half_done(&all) {
+        assert!(mono().since(begun) < LONG, "it is never half done");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let _disk = net.kill(all.remove(gone));
+    assert!(all.iter().all(|it| it.engine.status().changing));
+    until("it is finished", || {
+        all.iter().all(|it| are_voters(&it.engine, &[1, 2, 3, 4]))
+    })
+    .await;
+    assert_eq!(add(&all[0].engine, "c", 1).await, Ok(1));
     assert!(changing.stop(LONG).await, "a change does not end");
 }

@@ -310,7 +310,7 @@ async fn disturb(net: Net, up: Up, seed: u64, members: u64, stop: Arc<AtomicBool
         let target = if random.random_bool(0.6) { lead } else { whom };
         let other = (target + 1 + random.random_range(0..members - 1)) % members;
         let place = usize::try_from(target).unwrap();
-        match random.random_range(0..6) {
+        match random.random_range(0..7) {
             0 => net.cut(&[target + 1]),
             1 => net.cut_one_way(target + 1, other + 1),
             2 => net.slow(Duration::from_millis(30), 100),
@@ -325,6 +325,7 @@ async fn disturb(net: Net, up: Up, seed: u64, members: u64, stop: Arc<AtomicBool
                     up.lock()[place] = Some(back);
                 }
             }
+            5 => break_off_a_change(&net, &up, members, lead, &mut random).await,
             _ => {
                 let disk = up.lock()[place].as_ref().map(|member| member.disk.clone());
                 if let Some(disk) = disk {
@@ -338,6 +339,40 @@ async fn disturb(net: Net, up: Up, seed: u64, members: u64, stop: Arc<AtomicBool
         net.heal();
         tokio::time::sleep(Duration::from_millis(random.random_range(100..1_500))).await;
     }
+}
+
+/// A voter becomes a learner or a learner a voter, and the leader dies within that, sometimes when
+/// only the one in question has heard of the last step. Most of the time all vote.
+async fn break_off_a_change(net: &Net, up: &Up, members: u64, lead: u64, random: &mut StdRng) {
+    let place = usize::try_from(lead).unwrap();
+    let Some(engine) = up.lock()[place].as_ref().map(|it| it.engine.clone()) else {
+        return;
+    };
+    let learner = engine.status().members.into_iter().find(|it| !it.votes);
+    let whom = (lead + 1 + random.random_range(0..members - 1)) % members + 1;
+    for other in (1..=members).filter(|number| ![lead + 1, whom].contains(number)) {
+        net.far(
+            lead + 1,
+            other,
+            Duration::from_millis(random.random_range(0..60)),
+        );
+    }
+    let change = async {
+        match learner {
+            Some(learner) => engine.promote(learner.member).await,
+            None => engine.demote(crate::net::id(whom)).await,
+        }
+    };
+    let within = Duration::from_millis(random.random_range(0..160));
+    let _ = tokio::time::timeout(within, change).await;
+    let Some(member) = up.lock()[place].take() else {
+        return;
+    };
+    let disk = net.kill(member);
+    tokio::time::sleep(Duration::from_millis(random.random_range(0..1_200))).await;
+    let plan = Plan::Size(usize::try_from(members).unwrap());
+    let back = net.start(lead + 1, plan, disk).await;
+    up.lock()[place] = Some(back);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

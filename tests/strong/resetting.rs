@@ -133,9 +133,30 @@ async fn a_voter_whose_group_works_is_demoted_before_it_gives_up_its_copy() {
     voter.engine.reset(false).await.unwrap();
     assert_eq!(add(&voter.engine, "c", 1).await, Ok(1));
     assert_ne!(voter.engine.status().voter, before, "under another id");
-    // Without a leader there is nobody to demote it.
+    // Without a majority there is nobody to demote it.
     net.cut(&[three[lead].id.as_u64()]);
     let alone = &three[lead].engine;
     until("it leads no more", || alone.status().leader.is_none()).await;
     alone.reset(false).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_gives_up_its_copy_while_the_others_elect() {
+    let net = Net::default();
+    let mut three = members(&net, 3, &PLAN).await;
+    assert_eq!(add(&three[0].engine, "c", 1).await, Ok(1));
+    let at = leader(&three).await;
+    drop(net.kill(three.remove(at)));
+    until("nobody leads", || {
+        three.iter().all(|it| it.engine.status().leader.is_none())
+    })
+    .await;
+    for member in &three {
+        let refused = member.engine.reset(false).await;
+        assert!(
+            matches!(refused, Err(StrongError::Impossible(_))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(read(&three[0].engine, "c").await, Ok(Some(1)));
 }

@@ -44,6 +44,8 @@ struct Shown<'a> {
     /// Whether more than half of the voters are there, as far as this member knows, and who is not.
     majority: bool,
     missing: Vec<&'a str>,
+    /// Whether a change of the voters is not finished.
+    changing: bool,
     /// The voters that `--voters` names; none: the group is founded by `--cluster-size`.
     named: Option<Vec<&'a str>>,
     members: Vec<Member<'a>>,
@@ -111,6 +113,7 @@ pub(super) fn get(call: &Call<'_>) -> Answer {
         age_ms: age,
         role: status.role.word(),
         majority: status.majority,
+        changing: status.changing,
         missing: status.missing().map(|part| part.name.as_str()).collect(),
         named: match &status.plan {
             Plan::Names(names) => Some(names.iter().map(String::as_str).collect()),
@@ -182,12 +185,12 @@ pub(super) async fn act(call: &Call<'_>, action: &str, body: Body) -> Answer {
         "promote" => {
             let member = whom("learner")?;
             engine.promote(member).await?;
-            settled(engine, |status| votes(status, member)).await;
+            settled(engine, |status| !status.changing && votes(status, member)).await;
         }
         "demote" => {
             let member = whom("voter")?;
             engine.demote(member).await?;
-            settled(engine, |status| !votes(status, member)).await;
+            settled(engine, |status| !status.changing && !votes(status, member)).await;
         }
         "transfer" => {
             let member = whom("voter")?;

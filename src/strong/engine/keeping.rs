@@ -1,7 +1,7 @@
 //! What a working engine does by itself: keeps the log's time going, stands for election only with
 //! a majority in sight, replaces voters that are away, and makes snapshots of large logs.
 
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
@@ -13,8 +13,8 @@ use crate::strong::{self, Command};
 use super::clerk::Waiting;
 use super::engine::{Engine, Parts};
 use super::group::Stage;
-use super::leading::{Lead, within};
-use super::types::{Voter, VoterId};
+use super::leading::Lead;
+use super::types::{LogId, Voter, VoterId};
 
 /// How often all this is looked at; leases run out on time beside it.
 const LOOK: Duration = Duration::from_millis(250);
@@ -27,7 +27,7 @@ const SNAPSHOT_BYTES: u64 = 64 << 20;
 pub(super) async fn keep(engine: Engine, parts: Weak<Parts>, mut alive: watch::Receiver<()>) {
     let mut looks = 0_u32;
     let mut snapshot_at = 0;
-    let mut led = None;
+    let (mut led, mut half_done) = (None, None);
     loop {
         let next = {
             let Some(parts) = parts.upgrade() else {
@@ -37,6 +37,7 @@ pub(super) async fn keep(engine: Engine, parts: Weak<Parts>, mut alive: watch::R
             engine.notice_leader(&parts, &mut led);
             snapshot_at = make_snapshot(&parts, snapshot_at).await;
             if looks.is_multiple_of(VOTERS_EVERY) {
+                half_done = engine.finish_change(&parts, half_done);
                 engine.keep_voters(&parts);
             }
             looks = looks.wrapping_add(1);
@@ -81,15 +82,19 @@ impl Engine {
     /// A voter that sees no majority cannot win an election; if it tried, it would only raise the
     /// term and so disturb the leader when it comes back. Nor may one that forgot entries win.
     fn stand_for_election(&self, parts: &Parts) {
+        let may = self.sees_majority(parts) && parts.running.has_all();
+        parts.running.raft.runtime_config().elect(may);
+    }
+
+    /// Whether this member sees more than half of the voters, itself among them.
+    pub(super) fn sees_majority(&self, parts: &Parts) -> bool {
         let seen = self.0.seen.borrow();
         let me = self.0.settings.me.member;
         let voters = parts.voters();
         let sees =
             |node: &Voter| node.member == me || seen.iter().any(|peer| peer.member == node.member);
         let live = voters.iter().filter(|(_, node)| sees(node)).count();
-        let has_majority = live * 2 > voters.len();
-        let may = has_majority && parts.running.has_all();
-        parts.running.raft.runtime_config().elect(may);
+        live * 2 > voters.len()
     }
 
     /// Brings the time into the log when something ends by it; gives the time until the next look.
@@ -126,8 +131,30 @@ impl Engine {
         drop(parts.commands.try_send(Waiting { entry, done }));
     }
 
+    /// Finishes a change of the voters whose leader died, or gave up, between its two steps: it
+    /// stands still from one look to the next. Gives the change that is not finished now.
+    fn finish_change(&self, parts: &Parts, before: Option<LogId>) -> Option<LogId> {
+        let (at, voters) = {
+            let metrics = parts.running.raft.metrics();
+            let metrics = metrics.borrow();
+            let config = &metrics.membership_config;
+            let [_, .., last] = &config.membership().get_joint_config()[..] else {
+                return None;
+            };
+            ((*config.log_id())?, last.clone())
+        };
+        if before == Some(at) && parts.lead() == Lead::Me {
+            tracing::info!(
+                ?voters,
+                "a change of the voters was left half done: finishing it"
+            );
+            drop(self.change(parts, ChangeMembers::ReplaceAllVoters(voters)));
+        }
+        Some(at)
+    }
+
     /// Replaces voters that are away, one at a time.
-    fn keep_voters(&self, parts: &Arc<Parts>) {
+    fn keep_voters(&self, parts: &Parts) {
         if parts.lead() != Lead::Me {
             self.0.away.lock().clear();
             return;
@@ -140,12 +167,7 @@ impl Engine {
         voters.remove(&gone);
         voters.insert(step_in);
         tracing::warn!(%gone, %step_in, "a learner takes the place of a voter that is away");
-        let change = ChangeMembers::ReplaceAllVoters(voters);
-        let raft = parts.running.raft.clone();
-        self.0.world.spawn(Box::pin(async move {
-            let done = within(raft.change_membership(change, true)).await;
-            tracing::info!(outcome = ?done, "the voters were changed");
-        }));
+        drop(self.change(parts, ChangeMembers::ReplaceAllVoters(voters)));
     }
 
     /// Takes the former ids of members out of the group, one change at a time.
@@ -169,12 +191,7 @@ impl Engine {
             return;
         }
         tracing::info!(?former, "ids that nobody has any more leave the group");
-        let raft = parts.running.raft.clone();
-        self.0.world.spawn(Box::pin(async move {
-            let change = ChangeMembers::RemoveNodes(former);
-            let done = within(raft.change_membership(change, true)).await;
-            tracing::debug!(outcome = ?done, "former ids have left the group");
-        }));
+        drop(self.change(parts, ChangeMembers::RemoveNodes(former)));
     }
 
     /// A voter that is to be replaced, and the learner that takes its place.

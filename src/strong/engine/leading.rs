@@ -22,6 +22,8 @@ use super::world::{AskError, Matter};
 
 /// How long a request waits for a leader: an election takes no longer.
 pub(super) const PATIENCE: Duration = Duration::from_millis(ELECTION.0 + 2 * ELECTION.1);
+/// How long a request waits for a leader that cannot be elected, because too few voters are seen.
+const RESIGNED: Duration = Duration::from_millis(ELECTION.1);
 /// How long after it was heard a leader counts as one.
 const HEARD: Duration = Duration::from_millis(ELECTION.1 + 2 * HEARTBEAT);
 /// How long it is waited before a leader is looked for again.
@@ -38,6 +40,15 @@ pub(super) enum Lead {
     Other(VoterId, MemberId),
     /// Nobody.
     Nobody,
+}
+
+/// As what a member takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InGroup {
+    Votes,
+    /// It votes before a change that is not finished, or after it.
+    Changes,
+    Learns,
 }
 
 impl Parts {
@@ -118,6 +129,7 @@ impl Engine {
     ) -> Result<RequestReply, StrongError> {
         let begun = self.0.world.mono();
         let (deadline, patience) = (begun.plus(limit), begun.plus(limit.min(PATIENCE)));
+        let resigned = begun.plus(RESIGNED);
         let mut doubt = None;
         loop {
             // A question that was lost on its way can be given up like one not asked yet.
@@ -144,6 +156,12 @@ impl Engine {
             let now = self.0.world.mono();
             match reply {
                 RequestReply::NotLeader | RequestReply::NoQuorum => {
+                    let hopes = parts.as_ref().is_ok_and(|parts| self.sees_majority(parts));
+                    let patience = if hopes {
+                        patience
+                    } else {
+                        patience.min(resigned)
+                    };
                     if now >= patience && !in_doubt {
                         return Err(parts.err().unwrap_or(StrongError::NoQuorum));
                     }
@@ -220,24 +238,24 @@ impl Engine {
     }
 
     async fn serve_promote(&self, parts: &Parts, member: MemberId) -> RequestReply {
-        let Some((id, is_voter)) = parts.find(member) else {
+        let Some((id, part)) = parts.find(member) else {
             return no(format!("member {member} is not in the group"));
         };
-        if is_voter {
+        if part == InGroup::Votes {
             return RequestReply::Done;
         }
         if !parts.is_caught_up(id) {
             return no(format!("member {member} is too far behind to vote"));
         }
         let more = ChangeMembers::AddVoterIds([id].into());
-        within(parts.running.raft.change_membership(more, true)).await
+        told(self.change(parts, more).await)
     }
 
     async fn serve_demote(&self, parts: &Parts, member: MemberId) -> RequestReply {
-        let Some((id, is_voter)) = parts.find(member) else {
+        let Some((id, part)) = parts.find(member) else {
             return no(format!("member {member} is not in the group"));
         };
-        if !is_voter {
+        if part == InGroup::Learns {
             return RequestReply::Done;
         }
         if parts.voters().len() == 1 {
@@ -247,13 +265,31 @@ impl Engine {
             return no("it leads: let another voter lead first".to_owned());
         }
         let fewer = ChangeMembers::RemoveVoters([id].into());
-        within(parts.running.raft.change_membership(fewer, true)).await
+        told(self.change(parts, fewer).await)
+    }
+
+    /// Changes who votes. It goes on when whoever asked for it goes away: between its two steps
+    /// those before and those after must agree.
+    pub(super) fn change(
+        &self,
+        parts: &Parts,
+        change: ChangeMembers<VoterId, Voter>,
+    ) -> oneshot::Receiver<RequestReply> {
+        let (done, outcome) = oneshot::channel();
+        let raft = parts.running.raft.clone();
+        self.0.world.spawn(Box::pin(async move {
+            let reply = within(raft.change_membership(change, true)).await;
+            tracing::info!(outcome = ?reply, "a change of the group has ended");
+            // Who does not wait any more need not be told.
+            let _ = done.send(reply);
+        }));
+        outcome
     }
 
     /// Sends the voters nothing for a while and lets another one stand for election. Requests wait
     /// meanwhile.
     async fn serve_transfer(&self, parts: &Parts, member: MemberId) -> RequestReply {
-        let Some((id, true)) = parts.find(member) else {
+        let Some((id, InGroup::Votes)) = parts.find(member) else {
             return no(format!("member {member} is no voter"));
         };
         if id == parts.running.voter {
@@ -333,14 +369,20 @@ impl Parts {
         }
     }
 
-    /// The id under which a member takes part, and whether it votes.
-    fn find(&self, member: MemberId) -> Option<(VoterId, bool)> {
+    /// The id under which a member takes part, and as what.
+    fn find(&self, member: MemberId) -> Option<(VoterId, InGroup)> {
         let metrics = self.running.raft.metrics();
         let metrics = metrics.borrow();
         let membership = metrics.membership_config.membership();
         let mut nodes = membership.nodes();
         let (id, _) = nodes.find(|(_, node)| node.member == member)?;
-        Some((*id, membership.voter_ids().any(|voter| voter == *id)))
+        let mut sets = membership.get_joint_config().iter();
+        let part = match sets.clone().any(|voters| voters.contains(id)) {
+            true if sets.all(|voters| voters.contains(id)) => InGroup::Votes,
+            true => InGroup::Changes,
+            false => InGroup::Learns,
+        };
+        Some((*id, part))
     }
 
     /// All voters.
@@ -390,7 +432,7 @@ async fn serve_command(parts: &Parts, bytes: &[u8], limit: Duration) -> RequestR
 }
 
 /// A change of who belongs to the group, within a time.
-pub(super) async fn within<T>(
+async fn within<T>(
     change: impl Future<Output = Result<T, RaftError<VoterId, ClientWriteError<VoterId, Voter>>>>,
 ) -> RequestReply {
     match tokio::time::timeout(CHANGE, change).await {
@@ -402,6 +444,11 @@ pub(super) async fn within<T>(
         },
         Err(_elapsed) => RequestReply::Unknown("the majority did not confirm it".to_owned()),
     }
+}
+
+/// What became of a change.
+fn told(outcome: Result<RequestReply, oneshot::error::RecvError>) -> RequestReply {
+    outcome.unwrap_or_else(|_| RequestReply::Unknown("the member stops".to_owned()))
 }
 
 fn no(why: String) -> RequestReply {

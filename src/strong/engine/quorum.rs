@@ -62,6 +62,8 @@ pub struct Status {
     pub leads: u64,
     /// Whether more than half of the voters are there, as far as this member knows.
     pub majority: bool,
+    /// Whether a change of the voters is not finished: those before and those after must agree.
+    pub changing: bool,
     /// Members of another group that this one has met, by name, and that group.
     pub strangers: Vec<(String, GroupId)>,
 }
@@ -182,6 +184,7 @@ impl Engine {
             entries: 0,
             leads: self.0.leads.lock().0,
             majority: false,
+            changing: false,
         };
         if let Some(recalled) = self.recalled() {
             let stand = &recalled.stand;
@@ -266,6 +269,7 @@ impl Engine {
             let node = membership.get_node(id);
             node.is_some_and(|node| is_alive(node.member))
         };
+        status.changing = membership.get_joint_config().len() > 1;
         let mut configs = membership.get_joint_config().iter();
         let has =
             |voters: &BTreeSet<VoterId>| voters.iter().filter(is_here).count() * 2 > voters.len();
@@ -341,7 +345,8 @@ impl Engine {
         let status = self.status();
         let is_me = |part: &&Part| part.member == self.0.settings.me.member;
         let others = status.voters().filter(|part| !is_me(part)).count();
-        if !force && status.leader.is_some() && status.voters().any(|part| is_me(&part)) {
+        let works = status.state == "working" && (status.leader.is_some() || status.majority);
+        if !force && works && status.voters().any(|part| is_me(&part)) {
             return Err(StrongError::Impossible(match others {
                 0 => "this member is the only voter: what the group holds would be lost".to_owned(),
                 _ => "this member votes in a group that works: make it a learner first (demote)"

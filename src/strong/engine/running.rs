@@ -199,16 +199,17 @@ impl Running {
         is_less.then(|| VoteResponse::new(vote, self.target, false))
     }
 
-    /// The entry behind which nothing in this member's log was counted with its vote, if it has not
-    /// voted since, but may not know yet that the change is committed. A candidate that has that
-    /// much is as good as any: see ADR 11.
-    async fn counted(&self) -> Result<Option<LogId>, Fatal<VoterId>> {
-        let me = self.voter;
+    /// Of a member that was just demoted, and does not know yet that the second step is committed:
+    /// the first step, and the last entry of its log. A candidate that has the first is as good as
+    /// any: see ADR 11. Both are read at one moment, for the log may go on under other voters: an
+    /// entry behind that last one turns a candidate without it down as usual.
+    async fn counted(&self) -> Result<Option<(LogId, LogId)>, Fatal<VoterId>> {
+        let (me, log) = (self.voter, self.log.clone());
         let counted = self.raft.with_raft_state(move |state| {
             let memberships = &state.membership_state;
             let (before, now) = (memberships.committed(), memberships.effective());
             steps_down(me, before.membership(), now.membership())
-                .then(|| *before.log_id())
+                .then(|| (*before.log_id()).zip(log.last()))
                 .flatten()
         });
         counted.await
@@ -264,8 +265,10 @@ impl Running {
                         return Ok(turned_down);
                     }
                     let counted = self.counted().await.map_err(|error| error.to_string())?;
-                    if counted.is_some() && ask.last_log_id >= counted {
-                        ask.last_log_id = ask.last_log_id.max(self.log.last());
+                    if let Some((first, last)) = counted
+                        && ask.last_log_id >= Some(first)
+                    {
+                        ask.last_log_id = ask.last_log_id.max(Some(last));
                     }
                     let reply = self.raft.vote(ask).await;
                     reply.map_err(|error| error.to_string())
@@ -352,4 +355,45 @@ pub(super) async fn on_thread<T: Send + 'static>(
         let _ = done.send(work());
     }));
     finished.await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn membership(sets: &[&[u64]]) -> Membership {
+        let ids = |set: &&[u64]| set.iter().map(|id| VoterId(*id)).collect();
+        Membership::new(sets.iter().map(ids).collect(), ())
+    }
+
+    #[test]
+    fn only_the_one_voter_that_both_steps_take_away_steps_down() {
+        let steps = |me, before: &[&[u64]], now: &[&[u64]]| {
+            steps_down(VoterId(me), &membership(before), &membership(now))
+        };
+        let (four, three) = (&[1, 2, 3, 4][..], &[1, 2, 3][..]);
+        assert!(steps(4, &[four, three], &[three]));
+        assert!(steps(3, &[&[1, 2, 3], &[1, 2]], &[&[1, 2]]));
+        assert!(!steps(3, &[four, three], &[three]), "it still votes");
+        assert!(!steps(5, &[four, three], &[three]), "it never voted");
+        assert!(!steps(4, &[four, three], &[four]), "the change was undone");
+        assert!(!steps(4, &[three, four], &[four]), "it was promoted");
+        assert!(
+            !steps(4, &[three, four], &[three]),
+            "a promotion was undone"
+        );
+        assert!(!steps(4, &[four], &[three]), "the first step is missing");
+        assert!(
+            !steps(4, &[four, three], &[four, three]),
+            "the second one is"
+        );
+        assert!(!steps(4, &[three], &[three]), "that is long ago");
+        let two = &[1, 2][..];
+        assert!(!steps(4, &[four, two], &[two]), "two at once");
+        let replaced = &[1, 2, 3, 5][..];
+        assert!(
+            !steps(4, &[four, replaced], &[replaced]),
+            "another stepped in"
+        );
+    }
 }

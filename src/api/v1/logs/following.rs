@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{parse, write_item};
+use crate::api::coordination::Fresh;
 use crate::api::events::{self, Feed};
 use crate::api::followers::LogSeat;
 use crate::api::problem::{Code, Problem};
@@ -37,6 +38,7 @@ pub(in crate::api::v1) async fn follow(call: &Call<'_>, name: &str) -> Answer {
     let place = call.api.streams.enter()?;
     let (seat, changes) = call.api.followers.log(name.clone());
     let fresh = call.fresh(&query).await?;
+    check_history(&fresh, last)?;
     let follower = Follower {
         engine: call.engine()?.clone(),
         changes,
@@ -76,6 +78,21 @@ fn last_event(headers: &HeaderMap) -> Result<Option<LastEvent>, Problem> {
         )
     });
     last.map(Some)
+}
+
+/// A state with everything in it that is behind what the client was told is another one's: the
+/// group was founded anew, or recovered from a member that had less.
+fn check_history(fresh: &Fresh, last: Option<LastEvent>) -> Result<(), Problem> {
+    let told = last.and_then(|last| last.position);
+    let end = fresh.view.position();
+    match told.filter(|told| fresh.has_all() && *told > end) {
+        None => Ok(()),
+        Some(told) => Err(Problem::new(
+            Code::OtherHistory,
+            format!("Last-Event-ID is of position {told}, and all there is ends at {end}"),
+        )
+        .hint("the group began anew since, or was recovered: follow the log from its beginning")),
+    }
 }
 
 struct Follower {
@@ -120,6 +137,8 @@ impl Reader {
         let next = last.map_or(from, |last| last.index.saturating_add(1));
         let log = view.state.logs().log(name.as_str());
         let position = |index: u64| Some(log?.item(index)?.position);
+        // A log that is not there yet begins with 1, whatever it keeps when it is seen first.
+        let next = if log.is_none() { next.max(1) } else { next };
         let known = last.and_then(|last| last.position.or_else(|| position(last.index)));
         let told = known.unwrap_or_else(|| {
             let first = log.map_or(next, |log| next.max(log.first()));
@@ -203,8 +222,8 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strong::LogOp;
     use crate::strong::samples::{Run, append};
+    use crate::strong::{LogOp, Retention};
 
     /// Somebody who follows the log `l` of a run.
     struct Told {
@@ -327,6 +346,24 @@ mod tests {
             events,
             ["trimmed 4-0", "leader 4-1", "leader 4-5", "committed 5-7"]
         );
+    }
+
+    #[test]
+    fn a_log_that_began_and_was_trimmed_since_is_no_silent_gap() {
+        let mut run = Run::default();
+        run.tick();
+        let mut reader = Told::from(&run, 0, None);
+        assert_eq!(reader.next(&run), ["leader 0-1"]);
+        let retention = Retention {
+            count: 1,
+            age: None,
+        };
+        let name = "l".parse().unwrap();
+        run.op(LogOp::Configure { name, retention }).unwrap();
+        for _ in 0..3 {
+            run.op(append("l", "1")).unwrap();
+        }
+        assert_eq!(reader.next(&run), ["trimmed 2-1", "committed 3-5"]);
     }
 
     #[test]
