@@ -101,9 +101,9 @@ impl Acks {
 
     /// The peers that include our writes up to a position.
     pub fn of(&self, position: HybridTime) -> Vec<MemberId> {
-        let told = self.0.borrow();
-        let have = told.iter().filter(|(_, has)| **has >= position);
-        have.map(|(peer, _)| *peer).collect()
+        let has = |(_, has): &(&MemberId, &HybridTime)| **has >= position;
+        let peers = |(peer, _): (&MemberId, &HybridTime)| *peer;
+        self.0.borrow().iter().filter(has).map(peers).collect()
     }
 
     fn changes(&self) -> watch::Receiver<BTreeMap<MemberId, HybridTime>> {

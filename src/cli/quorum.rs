@@ -251,7 +251,8 @@ fn working(status: &Value) -> (String, Tone) {
     match status.get("leader") {
         Some(Value::String(_)) if status["changing"] == Value::Bool(true) => (
             format!(
-                "a change of the voters is not finished: those before and those after must agree{missing}"
+                "a change of the voters is not finished: those before and those after must \
+                 agree{missing}"
             ),
             Tone::Warning,
         ),

@@ -3,7 +3,8 @@
 use super::rules::{
     COLUMNS, LINES, MAIN_LINES, Rule, a_file_has_a_bounded_length,
     a_file_is_named_after_what_is_in_it, a_file_opens_with_its_purpose, a_line_fits_its_width,
-    nothing_is_left_for_later, pure_rooms_are_pure, rooms_name_only_rooms_that_they_may,
+    a_look_is_not_held, nothing_is_left_for_later, pure_rooms_are_pure,
+    rooms_name_only_rooms_that_they_may,
 };
 
 fn finds(rule: Rule, place: &str, text: &str, expected: usize) {
@@ -180,6 +181,20 @@ fn work_left_for_later_is_found() {
     finds(rule, "src/x.rs", concat!("// FIX", "ME"), 1);
     finds(rule, "src/x.rs", concat!("fn f() { to", "do!() }"), 1);
     finds(rule, "src/x.rs", "fn ignored() {}", 0);
+}
+
+#[test]
+fn a_look_that_is_held_is_found() {
+    let rule = a_look_is_not_held;
+    finds(rule, "src/x.rs", "    let seen = self.0.seen.borrow();", 1);
+    finds(rule, "src/x.rs", "match &*self.now.borrow() {", 1);
+    finds(
+        rule,
+        "src/x.rs",
+        "let seen = self.seen.borrow().clone();",
+        0,
+    );
+    finds(rule, "tests/x.rs", "let seen = self.0.seen.borrow();", 0);
 }
 
 #[test]

@@ -204,11 +204,28 @@ pub(crate) fn a_file_is_named_after_what_is_in_it(place: &str, _text: &str) -> V
         .collect()
 }
 
+/// A look into a watch channel that is held while the same one is looked into again stops both, and
+/// the writer with them, if the writer comes in between. So what is seen is copied out at once.
+pub(crate) fn a_look_is_not_held(place: &str, text: &str) -> Vec<String> {
+    let held = |line: &str| {
+        let line = line.trim();
+        let is_kept = line.starts_with("let ") && line.ends_with(".borrow();");
+        let is_kept = is_kept && !line.contains("= *");
+        is_kept || (line.contains("&*") && line.contains(".borrow()"))
+    };
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| place.starts_with("src/") && held(line))
+        .map(|(number, _)| format!("line {} holds a look: copy what it sees", number + 1))
+        .collect()
+}
+
 /// A rule: from a file's place in the repository and its text to what is wrong with it.
 pub(crate) type Rule = fn(&str, &str) -> Vec<String>;
 
 /// Every rule of the house.
-pub(crate) const RULES: [Rule; 7] = [
+pub(crate) const RULES: [Rule; 8] = [
+    a_look_is_not_held,
     rooms_name_only_rooms_that_they_may,
     pure_rooms_are_pure,
     a_file_opens_with_its_purpose,

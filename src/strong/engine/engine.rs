@@ -293,11 +293,16 @@ impl Engine {
         }
     }
 
+    /// What this member does now. A copy: see [`Running::metrics`].
+    pub(super) fn now(&self) -> Now {
+        self.0.now.borrow().clone()
+    }
+
     /// The parts, if the engine works.
     pub(super) fn parts(&self) -> Result<Arc<Parts>, StrongError> {
-        match &*self.0.now.borrow() {
-            Now::Working(parts) => Ok(parts.clone()),
-            Now::Forming(why) | Now::Failed(why) => Err(StrongError::Off(why.clone())),
+        match self.now() {
+            Now::Working(parts) => Ok(parts),
+            Now::Forming(why) | Now::Failed(why) => Err(StrongError::Off(why)),
             Now::Fenced(mine, other) => Err(StrongError::Off(format!(
                 "its group {} met group {}, which was founded before it",
                 mine.id, other.id
@@ -307,7 +312,7 @@ impl Engine {
 
     /// Why it cannot work before something is done about it: no use in waiting for it.
     pub(super) fn broken(&self) -> Option<StrongError> {
-        match &*self.0.now.borrow() {
+        match self.now() {
             Now::Forming(_) => return None,
             Now::Working(parts) => return parts.broken().map(StrongError::Off),
             Now::Failed(_) | Now::Fenced(..) => {}
@@ -380,15 +385,13 @@ impl Engine {
 impl Parts {
     /// Why the engine broke off, if it did.
     pub(super) fn broken(&self) -> Option<String> {
-        let metrics = self.running.raft.metrics();
-        let state = metrics.borrow().running_state.clone();
+        let state = self.running.metrics().running_state;
         state.err().map(|error| error.to_string())
     }
 
     /// For how long nobody has confirmed what is here; none: it never was.
     fn age(&self) -> Option<Duration> {
-        let metrics = self.running.raft.metrics();
-        let metrics = metrics.borrow();
+        let metrics = self.running.metrics();
         if metrics.current_leader == Some(self.running.voter) {
             let since = metrics.millis_since_quorum_ack.unwrap_or(0);
             return Some(Duration::from_millis(since));

@@ -66,8 +66,7 @@ impl Engine {
     /// Counts who begins to lead. Of two between two looks one is counted.
     fn notice_leader(&self, parts: &Parts, led: &mut Option<(u64, VoterId)>) {
         let now = {
-            let metrics = parts.running.raft.metrics();
-            let metrics = metrics.borrow();
+            let metrics = parts.running.metrics();
             metrics
                 .current_leader
                 .map(|leader| (metrics.current_term, leader))
@@ -88,7 +87,7 @@ impl Engine {
 
     /// Whether this member sees more than half of the voters, itself among them.
     pub(super) fn sees_majority(&self, parts: &Parts) -> bool {
-        let seen = self.0.seen.borrow();
+        let seen = self.0.seen.borrow().clone();
         let me = self.0.settings.me.member;
         let voters = parts.voters();
         let sees =
@@ -135,8 +134,7 @@ impl Engine {
     /// stands still from one look to the next. Gives the change that is not finished now.
     fn finish_change(&self, parts: &Parts, before: Option<LogId>) -> Option<LogId> {
         let (at, voters) = {
-            let metrics = parts.running.raft.metrics();
-            let metrics = metrics.borrow();
+            let metrics = parts.running.metrics();
             let config = &metrics.membership_config;
             let [_, .., last] = &config.membership().get_joint_config()[..] else {
                 return None;
@@ -173,8 +171,7 @@ impl Engine {
     /// Takes the former ids of members out of the group, one change at a time.
     fn drop_former(&self, parts: &Parts) {
         let former: std::collections::BTreeSet<VoterId> = {
-            let metrics = parts.running.raft.metrics();
-            let metrics = metrics.borrow();
+            let metrics = parts.running.metrics();
             let membership = metrics.membership_config.membership();
             if membership.get_joint_config().len() > 1 {
                 return;
@@ -197,8 +194,7 @@ impl Engine {
     /// A voter that is to be replaced, and the learner that takes its place.
     fn replacement(&self, parts: &Parts) -> Option<(VoterId, VoterId)> {
         let (voters, learners) = {
-            let metrics = parts.running.raft.metrics();
-            let metrics = metrics.borrow();
+            let metrics = parts.running.metrics();
             let membership = metrics.membership_config.membership();
             if membership.get_joint_config().len() > 1 {
                 return None;

@@ -54,8 +54,7 @@ enum InGroup {
 impl Parts {
     /// Who leads.
     pub(super) fn lead(&self) -> Lead {
-        let metrics = self.running.raft.metrics();
-        let metrics = metrics.borrow();
+        let metrics = self.running.metrics();
         let Some(leader) = metrics.current_leader else {
             return Lead::Nobody;
         };
@@ -371,8 +370,7 @@ impl Parts {
 
     /// The id under which a member takes part, and as what.
     fn find(&self, member: MemberId) -> Option<(VoterId, InGroup)> {
-        let metrics = self.running.raft.metrics();
-        let metrics = metrics.borrow();
+        let metrics = self.running.metrics();
         let membership = metrics.membership_config.membership();
         let mut nodes = membership.nodes();
         let (id, _) = nodes.find(|(_, node)| node.member == member)?;
@@ -387,8 +385,7 @@ impl Parts {
 
     /// All voters.
     pub(super) fn voters(&self) -> Vec<(VoterId, Voter)> {
-        let metrics = self.running.raft.metrics();
-        let metrics = metrics.borrow();
+        let metrics = self.running.metrics();
         let membership = metrics.membership_config.membership();
         let voters = membership.voter_ids();
         voters
@@ -398,8 +395,7 @@ impl Parts {
 
     /// Whether a peer has nearly all entries that this leader has.
     pub(super) fn is_caught_up(&self, id: VoterId) -> bool {
-        let metrics = self.running.raft.metrics();
-        let metrics = metrics.borrow();
+        let metrics = self.running.metrics();
         let last = metrics.last_log_index.unwrap_or(0);
         let replication = metrics.replication.as_ref();
         let matched = replication.and_then(|all| all.get(&id)).copied().flatten();

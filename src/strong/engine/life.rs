@@ -74,7 +74,7 @@ impl Engine {
     async fn run_as_it_stands(&self) -> Result<(), String> {
         let belonging = self.stands();
         if let Stage::Fenced(mine, other) = &belonging.stage {
-            let is_known = matches!(&*self.0.now.borrow(), Now::Fenced(..));
+            let is_known = matches!(self.now(), Now::Fenced(..));
             if !is_known {
                 let before = self
                     .0

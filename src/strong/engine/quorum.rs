@@ -151,7 +151,7 @@ impl Engine {
     /// How this member's strong side stands.
     pub fn status(&self) -> Status {
         let stands = self.stands();
-        let (state, why) = match &*self.0.now.borrow() {
+        let (state, why) = match self.now() {
             Now::Working(parts) if parts.broken().is_some() => ("failed", parts.broken()),
             Now::Forming(why) => ("forming", Some(why.clone())),
             Now::Working(_) if !matches!(stands.stage, Stage::In(_)) => {
@@ -202,8 +202,7 @@ impl Engine {
             Lead::Other(_, member) => Some(member),
             Lead::Nobody => None,
         };
-        let metrics = parts.running.raft.metrics();
-        let metrics = metrics.borrow();
+        let metrics = parts.running.metrics();
         let index = |id: Option<LogId>| id.map_or(0, |id| id.index);
         status.role = Role::of(metrics.state, lead);
         status.term = metrics.current_term;

@@ -23,7 +23,7 @@ use super::peers::{Acknowledged, Answered, Peers};
 use super::portraits::{Portraits, Taken};
 use super::scribe::Scribe;
 use super::seal::Stand;
-use super::types::{LogId, Membership, Raft, StoredMembership, Vote, VoterId};
+use super::types::{LogId, Membership, Raft, StoredMembership, Vote, Voter, VoterId};
 use super::world::{Matter, World};
 
 /// How often the leader gives a sign of life, in ms. It is also the time that a peer may take to
@@ -157,6 +157,12 @@ impl Running {
             acknowledged,
             target,
         })
+    }
+
+    /// What the engine says of itself now. A copy, for a look that is held while another one is
+    /// taken stops both for ever, and the engine with them, if the engine writes in between.
+    pub(super) fn metrics(&self) -> openraft::RaftMetrics<VoterId, Voter> {
+        self.raft.metrics().borrow().clone()
     }
 
     /// From which entry on a read is fresh, for a leader of that vote to which the engine says

@@ -3,9 +3,9 @@
 //!
 //! What is told is read from the state, page by page as the client takes it, so nothing is buffered
 //! for slow clients. Entries and changes of the leader have positions in the same order, which is
-//! how they are merged: a leader stands before what it committed. The id of an event is the index of
-//! the last entry and the position up to which all is told, so a client that comes again with it as
-//! `Last-Event-ID` is told of nothing twice, on whichever member.
+//! how they are merged: a leader stands before what it committed. The id of an event is the index
+//! of the last entry and the position up to which all is told, so a client that comes again with it
+//! as `Last-Event-ID` is told of nothing twice, on whichever member.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
