@@ -12,10 +12,8 @@ use gaggle::strong::{Command, CounterOp, Op};
 use parking_lot::Mutex;
 
 use crate::net::{Member, Net, id};
-use crate::steps::{LONG, add, leader, members, read, request, until};
+use crate::steps::{LONG, add, change, leader, members, read, request, until};
 
-/// How often a change is asked for until it is made: whoever leads may have died meanwhile.
-const TRIES: usize = 60;
 /// How long a client waits for one answer.
 const LIMIT: Duration = Duration::from_secs(1);
 
@@ -41,22 +39,6 @@ fn voters(engine: &Engine) -> Vec<u64> {
 /// Whether exactly these vote, as a member sees it, and no change is half done.
 fn are_voters(engine: &Engine, numbers: &[u64]) -> bool {
     !engine.status().changing && voters(engine) == numbers
-}
-
-/// Asks for a change until it is made.
-async fn change<F>(what: &str, ask: impl Fn() -> F)
-where
-    F: Future<Output = Result<(), StrongError>>,
-{
-    let mut last = Ok(());
-    for _ in 0..TRIES {
-        last = ask().await;
-        if last.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{what}: {last:?}");
 }
 
 /// Makes a voter a learner; if it leads, another one leads first.

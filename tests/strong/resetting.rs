@@ -12,7 +12,7 @@ use gaggle::strong::engine::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::net::Net;
-use crate::steps::{LONG, add, leader, members, read, until};
+use crate::steps::{LONG, add, change, leader, members, read, until};
 
 const PLAN: Plan = Plan::Size(3);
 
@@ -127,7 +127,7 @@ async fn a_voter_whose_group_works_is_demoted_before_it_gives_up_its_copy() {
         };
         assert!(why.contains("demote"), "{why}");
     }
-    three[lead].engine.demote(voter.id).await.unwrap();
+    change("demote", || three[lead].engine.demote(voter.id)).await;
     until("it learns", || voter.engine.status().role == Role::Learner).await;
     let before = voter.engine.status().voter;
     voter.engine.reset(false).await.unwrap();

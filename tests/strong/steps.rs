@@ -21,6 +21,25 @@ pub(crate) async fn members(net: &Net, count: u64, plan: &Plan) -> Vec<Member> {
     members
 }
 
+/// How often a change is asked for until it is made: whoever leads may have died meanwhile.
+const TRIES: usize = 60;
+
+/// Asks for a change until it is made.
+pub(crate) async fn change<F>(what: &str, ask: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), StrongError>>,
+{
+    let mut last = Ok(());
+    for _ in 0..TRIES {
+        last = ask().await;
+        if last.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{what}: {last:?}");
+}
+
 /// Waits until something holds.
 pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     let wait = async {

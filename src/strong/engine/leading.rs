@@ -155,11 +155,9 @@ impl Engine {
             let now = self.0.world.mono();
             match reply {
                 RequestReply::NotLeader | RequestReply::NoQuorum => {
-                    let hopes = parts.as_ref().is_ok_and(|parts| self.sees_majority(parts));
-                    let patience = if hopes {
-                        patience
-                    } else {
-                        patience.min(resigned)
+                    let patience = match &parts {
+                        Ok(parts) if !self.sees_majority(parts) => patience.min(resigned),
+                        _ => patience,
                     };
                     if now >= patience && !in_doubt {
                         return Err(parts.err().unwrap_or(StrongError::NoQuorum));
