@@ -182,7 +182,8 @@ impl Call<'_> {
         }
     }
 
-    async fn class_to_write(
+    /// The class of a node that is written to.
+    pub(super) async fn class_to_write(
         &self,
         node: &NodeName,
         query: &Query,
@@ -214,7 +215,7 @@ impl Call<'_> {
     }
 
     /// The strong side as it is, if the majority was heard lately and answers soon.
-    async fn confirmed_if_near(&self) -> Option<Fresh> {
+    pub(super) async fn confirmed_if_near(&self) -> Option<Fresh> {
         let (_, age) = self.engine().ok()?.view();
         if age.is_none_or(|age| age > NEW) {
             return None;

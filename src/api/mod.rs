@@ -1,7 +1,8 @@
 //! The HTTPS face: `/v1`, authentication, metrics, and the one type of problem that clients see.
 //!
 //! A request's way: `server` asks `auth` who it is from, `route` which resource its raw path names,
-//! and hands it to that resource's file in `v1`; whatever goes wrong comes back as a [`Problem`].
+//! and hands it to that resource's file in `v1`, or in `gaggle07` for the interface that older
+//! clients know; whatever goes wrong comes back as a [`Problem`].
 //!
 //! [`Problem`]: problem::Problem
 
@@ -14,6 +15,7 @@ mod conditions;
 mod coordination;
 mod events;
 mod followers;
+mod gaggle07;
 mod guard;
 mod json;
 mod log_clock;

@@ -35,6 +35,19 @@ impl Pages {
         }
     }
 
+    /// Lets others have the thread. For a writer that looks at much and writes little.
+    pub(super) async fn rest(&mut self) {
+        let mut rested = false;
+        poll_fn(|context| {
+            if std::mem::replace(&mut rested, true) {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
     async fn put_out(&mut self) {
         let mut page = Some(Bytes::from(std::mem::take(&mut self.page)));
         let slot = &self.slot;
@@ -52,7 +65,7 @@ impl Pages {
 }
 
 /// A body that `write` writes while the client reads it. `write` gives back the pages that it was
-/// given and awaits nothing but their turns.
+/// given and awaits nothing but their turns and rests.
 pub(super) fn body<F>(write: impl FnOnce(Pages) -> F) -> Body
 where
     F: Future<Output = Pages> + Send + 'static,
@@ -135,6 +148,19 @@ mod tests {
             }
             pages
         })
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_rests_goes_on() {
+        let body = body(|mut pages| async move {
+            for byte in b"abc" {
+                pages.rest().await;
+                pages.page.push(*byte);
+                pages.turn().await;
+            }
+            pages
+        });
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "abc");
     }
 
     #[tokio::test]

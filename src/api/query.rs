@@ -13,6 +13,11 @@ pub(super) struct Query {
 }
 
 impl Query {
+    /// That of a request whose parameters mean nothing.
+    pub(super) fn none() -> Self {
+        Self { pairs: Vec::new() }
+    }
+
     /// Reads the query of a path that knows the parameters `known`.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::model::NameError;
 
+use super::gaggle07::{self, Path};
 use super::problem::{Code, Problem};
 
 /// A resource, with the names in its path as they came: percent-encoded, unchecked.
@@ -65,12 +66,16 @@ pub(crate) enum Route<'a> {
     Readyz,
     /// `/metrics`
     Metrics,
+    /// Below `/api`: the interface of gaggle 0.7.
+    Gaggle07(Path<'a>),
     /// Anything else.
     Nothing,
 }
 
 /// How many routes there are, for tables by [`Route::index`].
-pub(crate) const ROUTES: usize = 26;
+pub(crate) const ROUTES: usize = FIRST_OF_07 + gaggle07::PATHS;
+/// Where those below `/api` begin.
+const FIRST_OF_07: usize = 26;
 
 /// What stands behind the key in the path that restores one of its versions. Only POST reads it so:
 /// for every other method it is a part of the key.
@@ -123,6 +128,9 @@ impl<'a> Route<'a> {
         }
         if let Some(strong) = Self::of_strong(path) {
             return strong;
+        }
+        if let Some(path) = Path::of(path) {
+            return Self::Gaggle07(path);
         }
         match path {
             "/v1/store" => Self::Store,
@@ -199,6 +207,10 @@ impl<'a> Route<'a> {
             Self::Quorum => (23, "/v1/quorum"),
             Self::QuorumAction(_) => (24, "/v1/quorum/{action}"),
             Self::Nothing => (25, "other"),
+            Self::Gaggle07(path) => {
+                let (place, name) = path.index();
+                (FIRST_OF_07 + place, name)
+            }
         }
     }
 
@@ -214,6 +226,7 @@ impl<'a> Route<'a> {
             Self::Lock(_) => READ_OR_DELETE,
             Self::LockAction(_, OBSERVE) => READ,
             Self::Txn | Self::LockAction(..) | Self::QuorumAction(_) => POST,
+            Self::Gaggle07(path) => path.allow(),
             Self::History(_, key) if key.ends_with(RESTORE) => READ_OR_RESTORE,
             Self::History(..)
             | Self::Conflicts
@@ -309,6 +322,8 @@ mod tests {
             ("/v1/quorum/promote", Route::QuorumAction("promote")),
             ("/v1/quorum/", Route::Nothing),
             ("/v1//store", Route::Nothing),
+            ("/api/store/a", Route::Gaggle07(Path::Node("a"))),
+            ("/apis", Route::Nothing),
             ("/", Route::Nothing),
             ("*", Route::Nothing),
             ("", Route::Nothing),
@@ -348,7 +363,10 @@ mod tests {
             Route::Nothing,
         ];
         let places: Vec<usize> = all.iter().map(|route| route.index().0).collect();
-        assert_eq!(places, (0..ROUTES).collect::<Vec<_>>());
+        assert_eq!(places, (0..FIRST_OF_07).collect::<Vec<_>>());
+        // The rest is tested where it is.
+        let last = Route::Gaggle07(Path::Nothing).index();
+        assert_eq!(last, (ROUTES - 1, "/api/{other}"));
     }
 
     #[test]

@@ -18,8 +18,11 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::{Body as _, Frame};
 
-use crate::app::{App, Check, Condition, Edit, Request as EditRequest, Strong, View, Written};
+use crate::app::{
+    App, BlockList, Check, Condition, Edit, Request as EditRequest, Strong, View, Written,
+};
 use crate::io::clock;
+use crate::io::recent::Recent;
 use crate::io::serve::Answerer;
 use crate::io::tasks::Tasks;
 use crate::model::{ClusterId, MemberId, WallTime};
@@ -30,6 +33,7 @@ use super::auth::{Auth, Principal};
 use super::body::{Bodies, Purpose, Received};
 use super::events::Streams;
 use super::followers::Followers;
+use super::gaggle07;
 use super::guard;
 use super::media;
 use super::metrics::Metrics;
@@ -56,6 +60,10 @@ pub struct ApiParts {
     pub tasks: Tasks,
     /// The largest body of a request, in bytes (`--max-body-bytes`).
     pub body_limit: usize,
+    /// The addresses that this member sends nothing to by itself.
+    pub block_list: Arc<BlockList>,
+    /// The last lines of the log.
+    pub recent: Recent,
     /// Which member this is.
     pub about: About,
 }
@@ -146,8 +154,8 @@ impl Api {
             .await;
         let mut response = match answer {
             Ok(Ok(response)) => response,
-            Ok(Err(problem)) => problem.into_response(),
-            Err(_) => Problem::internal().into_response(),
+            Ok(Err(problem)) => refusal(route, &problem, &head),
+            Err(_) => refusal(route, &Problem::internal(), &head),
         };
         finish(&head.method, &mut response);
         let took = clock::mono().since(started);
@@ -159,7 +167,11 @@ impl Api {
 
     async fn serve(&self, route: Route<'_>, head: &Parts, body: Body) -> Answer {
         let verb = Verb::of(&head.method);
-        if let Some(answer) = v1::open(self, route, verb, head) {
+        let open = match route {
+            Route::Gaggle07(path) => gaggle07::open(path, verb),
+            _ => v1::open(self, route, verb, head),
+        };
+        if let Some(answer) = open {
             return answer;
         }
         let user = self
@@ -172,6 +184,15 @@ impl Api {
         }
         match (route, verb) {
             (Route::Nothing, _) => Err(Problem::not_found()),
+            (Route::Gaggle07(path), _) => {
+                let call = Call {
+                    api: self,
+                    head,
+                    user,
+                    verb,
+                };
+                gaggle07::answer(&call, path, body).await
+            }
             (_, Verb::Options) => Ok(reply::options(route.allow())),
             _ => {
                 let session = session::wait(self, route, &head.headers).await?;
@@ -187,6 +208,14 @@ impl Api {
                 Ok(response)
             }
         }
+    }
+}
+
+/// A problem in the form of the interface that was asked.
+fn refusal(route: Route<'_>, problem: &Problem, head: &Parts) -> Response<Body> {
+    match route {
+        Route::Gaggle07(_) => gaggle07::refusal(problem, head),
+        _ => problem.clone().into_response(),
     }
 }
 
@@ -292,8 +321,19 @@ impl Call<'_> {
         self.api.bodies.take(body, purpose).await
     }
 
-    /// Does an edit in the user's name.
+    /// Does an edit in the user's name, and waits for as many members as the query asks.
     pub(super) async fn write(&self, edit: Edit, condition: Condition) -> Result<Written, Problem> {
+        let acking = Acking::of(&self.head.uri)?;
+        self.write_now(edit, condition, acking).await
+    }
+
+    /// The same, whatever the query is.
+    pub(super) async fn write_now(
+        &self,
+        edit: Edit,
+        condition: Condition,
+        acking: Option<Acking>,
+    ) -> Result<Written, Problem> {
         if !edit.only_deletes() {
             self.check_no_strong(edit.node())?;
         }
@@ -306,7 +346,6 @@ impl Call<'_> {
             condition,
         };
         let app = &self.api.parts.app;
-        let acking = Acking::of(&self.head.uri)?;
         let written = app.write(request).await?;
         if let Some(Acking { ack, within }) = acking {
             // A write that changed nothing was done before, by writes up to this one.

@@ -47,6 +47,8 @@ impl Route<'_> {
             | Self::Leader
             | Self::Quorum
             | Self::QuorumAction(_)
+            // Its clients know no session.
+            | Self::Gaggle07(_)
             | Self::Nothing => false,
         }
     }

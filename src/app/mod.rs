@@ -5,6 +5,7 @@
 //! time, publishes the new store and only then answers.
 
 mod acks;
+mod block_list;
 mod command;
 mod conflicts;
 mod edit;
@@ -41,6 +42,7 @@ use crate::protocol::collect::{CollectEffect, CollectEvent, Collector};
 use crate::protocol::message::About;
 
 pub use acks::{Ack, AckError, Acknowledged, Acks};
+pub use block_list::{BlockList, BlockListError};
 pub use command::{Arrival, Command, Merging, Upkeep};
 pub use edit::{Edit, Request};
 pub use error::EditError;
@@ -139,7 +141,7 @@ impl App {
     }
 
     /// Somebody waits for writes of these members, or for them to have ours: sync with them.
-    fn want(&self, members: Vec<MemberId>) {
+    pub fn want(&self, members: Vec<MemberId>) {
         self.wanted.send_replace(members);
     }
 

@@ -1,6 +1,7 @@
 //! Reads values out of the layers, and collects every refusal instead of stopping at the first.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use super::hidden::Hidden;
@@ -163,13 +164,32 @@ impl<'a> Checker<'a> {
         self.given(setting, read).map(|(text, _)| text)
     }
 
-    /// Remembers a value that was not given but worked out.
+    /// Whether a value comes from somebody rather than from the default.
+    pub(super) fn is_given(&self, setting: &'static Setting) -> bool {
+        match self.layers.find(setting) {
+            Ok(found) => found.is_some_and(|found| found.source != Source::Default),
+            Err(_) => true,
+        }
+    }
+
+    /// Remembers a value that was not given but worked out; it takes the place of one before.
     pub(super) fn note(&mut self, setting: &'static Setting, value: String, source: Source) {
-        self.in_force.push(InForce {
+        let noted = InForce {
             setting,
             value,
             source,
-        });
+        };
+        let mut before = self.in_force.iter_mut();
+        match before.find(|before| before.setting.name == setting.name) {
+            Some(before) => *before = noted,
+            None => self.in_force.push(noted),
+        }
+    }
+
+    /// Refuses a file that would give the value.
+    pub(super) fn refuse_file(&mut self, setting: &'static Setting, file: &Path, why: String) {
+        let place = file.display().to_string();
+        self.refused.push(refusal(setting, place, None, why));
     }
 
     /// Refuses a value that does not go together with another one.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::address::Endpoint;
 use super::checker::{Checker, InForce, Refusals};
+use super::credentials;
 use super::data_dir::{DataDir, MemberFile};
 use super::hidden::Hidden;
 use super::layers::{Layers, Source};
@@ -174,6 +175,17 @@ impl ClientConfig {
         // The password of the member here is for that member, or one that shows its certificate:
         // never for a server elsewhere that another certificate or secret was given for.
         let is_for_them = is_trusted_here || self.servers.iter().all(ServerUrl::is_local);
+        if self.password.is_none() && is_for_them && !c.is_given(&s::USER) {
+            let file = self.data.credentials_file();
+            // One that cannot be taken is the member's to complain about.
+            if let Ok(Some(found)) = credentials::read(&file) {
+                let source = Source::Found(file);
+                c.note(&s::USER, found.user.clone(), source.clone());
+                c.note(&s::PASSWORD, "(hidden)".to_owned(), source);
+                self.user = found.user;
+                self.password = Some(found.password);
+            }
+        }
         if self.password.is_none() && is_for_them {
             self.password = self.data.password();
             if self.password.is_some() {

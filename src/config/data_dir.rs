@@ -4,6 +4,7 @@
 //! certificate that clients trust (`ca.pem`), and where it runs (`member.json`). So
 //! `docker exec m1 /gaggle get web colour` works without any flag.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,8 @@ use crate::model::{ClusterId, MemberId};
 
 /// The most that `member.json` may hold.
 const MEMBER_FILE_LIMIT: u64 = 64 << 10;
+/// The most that `blocklist.json` may hold.
+const BLOCK_LIST_LIMIT: u64 = 256 << 10;
 
 /// A data directory, by its name. It need not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +73,44 @@ impl DataDir {
         let size = fs::metadata(&path).ok()?.len();
         let text = (size <= MEMBER_FILE_LIMIT).then(|| fs::read(&path).ok())??;
         serde_json::from_slice(&text).ok()
+    }
+
+    /// A user with a password, as gaggle 0.7 kept them.
+    pub fn credentials_file(&self) -> PathBuf {
+        self.0.join("credentials.json")
+    }
+
+    /// The addresses that the member sends nothing to by itself.
+    pub fn block_list_file(&self) -> PathBuf {
+        self.0.join("blocklist.json")
+    }
+
+    /// The addresses on the block list; none if there is no such file.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read, or is no list of addresses.
+    pub fn block_list(&self) -> io::Result<BTreeSet<IpAddr>> {
+        let path = self.block_list_file();
+        let size = match fs::metadata(&path) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            size => size?.len(),
+        };
+        if size > BLOCK_LIST_LIMIT {
+            let why = format!("it has more than {BLOCK_LIST_LIMIT} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        serde_json::from_slice(&fs::read(&path)?)
+            .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))
+    }
+
+    /// Keeps the addresses on the block list; returns when they have reached the disk.
+    ///
+    /// # Errors
+    /// What the file system says; an older file then stays as it was.
+    pub fn write_block_list(&self, addresses: &BTreeSet<IpAddr>) -> io::Result<()> {
+        let mut text = serde_json::to_vec_pretty(addresses)?;
+        text.push(b'\n');
+        replace(&self.block_list_file(), &text, 0o644)
     }
 
     /// Tells where the member runs. Call it once it listens.

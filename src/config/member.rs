@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::address::{Discover, Endpoint, Listen};
 use super::checker::{Checker, InForce, Refusals};
+use super::credentials;
 use super::data_dir::DataDir;
 use super::hidden::Hidden;
 use super::layers::{Layers, Source};
@@ -30,6 +31,8 @@ pub struct Config {
     pub user: String,
     /// The first user's password as given; none: the one in the data directory.
     pub password: Option<Hidden>,
+    /// Whether both come from a `credentials.json` that other users of this host may read.
+    pub credentials_open: bool,
     /// An own certificate for clients; none: one made from the secret.
     pub certificate: Option<CertificateFiles>,
     /// Where the REST API listens.
@@ -155,13 +158,19 @@ impl Config {
     /// Every value that cannot be taken, and why.
     pub fn check(layers: &Layers) -> Result<(Self, Vec<InForce>), Refusals> {
         let mut c = Checker::new(layers);
+        let cluster = c.value(&s::CLUSTER, cluster);
+        let name = name(&mut c);
+        let data = DataDir::new(c.value(&s::DATA, path));
+        let secret = c.hidden(&s::SECRET, not_empty);
+        let first = FirstUser::read(&mut c, &data);
         let config = Self {
-            cluster: c.value(&s::CLUSTER, cluster),
-            name: name(&mut c),
-            data: DataDir::new(c.value(&s::DATA, path)),
-            secret: c.hidden(&s::SECRET, not_empty),
-            user: c.value(&s::USER, user),
-            password: c.hidden(&s::PASSWORD, password),
+            cluster,
+            name,
+            data,
+            secret,
+            user: first.name,
+            password: first.password,
+            credentials_open: first.is_open,
             certificate: certificate(&mut c),
             listen: c.value(&s::LISTEN, str::parse),
             advertise: c.given(&s::ADVERTISE, str::parse).map(|found| found.0),
@@ -188,6 +197,40 @@ impl Config {
             },
         };
         c.finish().map(|in_force| (config, in_force))
+    }
+}
+
+/// The first user, as given or as `credentials.json` says.
+struct FirstUser {
+    name: String,
+    password: Option<Hidden>,
+    is_open: bool,
+}
+
+impl FirstUser {
+    fn read(c: &mut Checker<'_>, data: &DataDir) -> Self {
+        if !c.is_given(&s::USER) && !c.is_given(&s::PASSWORD) {
+            let file = data.credentials_file();
+            match credentials::read(&file) {
+                Ok(Some(found)) => {
+                    let source = Source::Found(file);
+                    c.note(&s::USER, found.user.clone(), source.clone());
+                    c.note(&s::PASSWORD, "(hidden)".to_owned(), source);
+                    return Self {
+                        name: found.user,
+                        password: Some(found.password),
+                        is_open: found.is_open,
+                    };
+                }
+                Ok(None) => {}
+                Err(why) => c.refuse_file(&s::PASSWORD, &file, why),
+            }
+        }
+        Self {
+            name: c.value(&s::USER, user),
+            password: c.hidden(&s::PASSWORD, password),
+            is_open: false,
+        }
     }
 }
 

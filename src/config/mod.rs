@@ -19,6 +19,7 @@
 mod address;
 mod checker;
 mod client;
+mod credentials;
 mod data_dir;
 mod file;
 mod hidden;

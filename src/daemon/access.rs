@@ -27,6 +27,7 @@ pub(super) fn open(config: &Config) -> Result<Access, DaemonError> {
     let (secrets, new_secret) = secrets(config)?;
     let keyring = secrets.keys(&config.cluster)?;
     same_cluster(config, &keyring)?;
+    warn_if_open(config);
     let (password, new_password) = password(config)?;
     let users = users(&config.user, &password)?;
     Ok(Access {
@@ -39,11 +40,22 @@ pub(super) fn open(config: &Config) -> Result<Access, DaemonError> {
 
 /// The users after a reload: the password may have changed.
 pub(super) fn reload(config: &Config) -> Result<Users, DaemonError> {
+    warn_if_open(config);
     match config.password.clone().or_else(|| config.data.password()) {
         Some(password) => users(&config.user, password.reveal()),
         None => Err(DaemonError::User(
             "no password is given, and the file of the one that was made is gone".to_owned(),
         )),
+    }
+}
+
+fn warn_if_open(config: &Config) {
+    if config.credentials_open {
+        let file = config.data.credentials_file();
+        tracing::warn!(
+            file = %file.display(),
+            "others on this host can read the password: chmod 600 the file"
+        );
     }
 }
 
@@ -166,6 +178,42 @@ mod tests {
             matches!(refused, Some(DaemonError::SecretMissing(_))),
             "{refused:?}"
         );
+    }
+
+    #[test]
+    fn credentials_of_the_original_open_the_member_and_are_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("credentials.json");
+        let write = |text: &str| std::fs::write(&file, text).unwrap();
+        let opens = |users: &Users, name: &str, password: &str| {
+            let (principal, hash) = users.find(name);
+            principal.is_some() && hash.verify(password.as_bytes())
+        };
+        // The member's own password, made before, counts less.
+        assert!(
+            open(&config(dir.path(), &[]))
+                .unwrap()
+                .new_password
+                .is_some()
+        );
+        write(r#"{"user":"ann","password":"first"}"#);
+        let access = open(&config(dir.path(), &[])).unwrap();
+        assert!(access.new_password.is_none());
+        assert!(opens(&access.users, "ann", "first"));
+        assert!(!opens(&access.users, "admin", "first"));
+        write(r#"{"user":"bob","password":"second"}"#);
+        let users = reload(&config(dir.path(), &[])).unwrap();
+        assert!(opens(&users, "bob", "second") && !opens(&users, "ann", "first"));
+        // What is given counts more.
+        let given = config(dir.path(), &[("GAGGLE_PASSWORD", "third")]);
+        let users = reload(&given).unwrap();
+        assert!(opens(&users, "admin", "third"));
+        write("{\"user\":");
+        let layers =
+            |name: &str| (name == "GAGGLE_DATA").then(|| dir.path().as_os_str().to_owned());
+        let layers = Layers::new(Flags::new(), &layers).unwrap();
+        let refused = Config::check(&layers).unwrap_err().to_string();
+        assert!(refused.contains("credentials.json: at line 1"), "{refused}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Where log lines go: stderr, as text or JSON, with a level that can be changed while running.
+//! Where log lines go: stderr, as text or JSON, with a level that can be changed while running. The
+//! last ones are kept for `/api/log`.
 
 use std::io::IsTerminal;
 
@@ -8,23 +9,31 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use crate::config::{Config, LogFormat};
+use crate::io::recent::Recent;
 
-/// A way to change what is logged.
+/// A way to change what is logged, and its last lines.
 #[derive(Clone)]
-pub(super) struct Logging(Option<Handle<EnvFilter, Registry>>);
+pub(super) struct Logging {
+    handle: Option<Handle<EnvFilter, Registry>>,
+    /// Nothing comes in where the log is somebody else's.
+    pub(super) recent: Recent,
+}
 
 impl Logging {
     /// Begins to log as the configuration says. In a process that logs already (a test, a program
     /// that embeds members) it leaves things as they are.
     pub(super) fn start(config: &Config) -> Self {
         let (filter, handle) = reload::Layer::new(filter(&config.log));
+        let recent = Recent::default();
         let started = match config.log_format {
             LogFormat::Json => tracing_subscriber::registry()
                 .with(filter)
+                .with(recent.clone())
                 .with(fmt::layer().json().with_writer(std::io::stderr))
                 .try_init(),
             LogFormat::Text => tracing_subscriber::registry()
                 .with(filter)
+                .with(recent.clone())
                 .with(
                     fmt::layer()
                         .with_writer(std::io::stderr)
@@ -33,17 +42,23 @@ impl Logging {
                 )
                 .try_init(),
         };
-        Self(started.is_ok().then_some(handle))
+        Self {
+            handle: started.is_ok().then_some(handle),
+            recent,
+        }
     }
 
     /// The log is somebody else's: a program's that members run in.
     pub(super) fn of_others() -> Self {
-        Self(None)
+        Self {
+            handle: None,
+            recent: Recent::default(),
+        }
     }
 
     /// Logs by these directives from now on.
     pub(super) fn change(&self, directives: &str) {
-        if let Some(handle) = &self.0
+        if let Some(handle) = &self.handle
             && let Err(error) = handle.reload(filter(directives))
         {
             tracing::warn!(%error, "the log level stays as it is");

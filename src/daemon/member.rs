@@ -11,10 +11,11 @@ use crate::api::auth::Auth;
 use crate::api::metrics::Metrics;
 use crate::api::peer::{self, PeerParts};
 use crate::api::{self, About, ApiParts};
-use crate::app::Strong;
+use crate::app::{BlockList, Strong};
 use crate::config::{Config, MemberFile};
 use crate::io::clock::{mono, wall};
 use crate::io::http_client::{PeerClient, PeerLimits};
+use crate::io::recent::Recent;
 use crate::io::serve::serve;
 use crate::io::tasks::Tasks;
 use crate::io::tls::Keyring;
@@ -127,6 +128,7 @@ pub(super) async fn start(
     let member = store.identity.member;
     let certificates = Certificates::open(&config, &keyring, member)?;
     let imported = import::edits(&config, &store).await?;
+    let block_list = Arc::new(block_list(&config)?);
     let (listener, listen) = serving::listen(&config.listen).await?;
     let groups = Groups::default();
     let auth = Arc::new(Auth::new(users, groups.back.clone()));
@@ -135,6 +137,8 @@ pub(super) async fn start(
         store: &store,
         certificates: &certificates,
         auth: &auth,
+        block_list: &block_list,
+        recent: &logging.recent,
     };
     let opened = parts.open(&groups, &keyring, listener, listen).await?;
     let notice = Started {
@@ -184,6 +188,8 @@ struct Parts<'a> {
     store: &'a OpenStore,
     certificates: &'a Certificates,
     auth: &'a Arc<Auth>,
+    block_list: &'a Arc<BlockList>,
+    recent: &'a Recent,
 }
 
 impl Parts<'_> {
@@ -218,7 +224,7 @@ impl Parts<'_> {
         let replication = replication::start(
             app,
             &peers,
-            contacts.table.clone(),
+            (contacts.table.clone(), self.block_list.watch()),
             config.fanout,
             UpkeepOf::of(config, &store.dir, store.was),
             back,
@@ -360,6 +366,8 @@ impl Parts<'_> {
             config,
             store,
             auth,
+            block_list,
+            recent,
             ..
         } = self;
         ApiParts {
@@ -370,6 +378,8 @@ impl Parts<'_> {
             metrics,
             tasks: tasks.clone(),
             body_limit: config.limits.body_bytes,
+            block_list: (*block_list).clone(),
+            recent: (*recent).clone(),
             about: About {
                 member: store.identity.member,
                 name: config.name.as_str().into(),
@@ -379,6 +389,14 @@ impl Parts<'_> {
             },
         }
     }
+}
+
+/// The block list that the operator keeps on this member.
+fn block_list(config: &Config) -> Result<BlockList, DaemonError> {
+    BlockList::open(&config.data).map_err(|why| DaemonError::File {
+        what: "blocklist.json",
+        why,
+    })
 }
 
 /// Leaves in the data directory what other programs on this host need to talk to this member.

@@ -1,6 +1,7 @@
 //! Sets push and sync going, and keeps them told who is alive and what their digests are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,11 +73,17 @@ impl UpkeepOf {
     }
 }
 
+/// Who is there, and the addresses that nothing is sent to.
+type Seen = (
+    watch::Receiver<Arc<MemberTable>>,
+    watch::Receiver<Arc<BTreeSet<IpAddr>>>,
+);
+
 /// Starts push, sync and upkeep; they end with the group of tasks.
 pub(super) fn start(
     app: &App,
     peers: &Peers,
-    table: watch::Receiver<Arc<MemberTable>>,
+    (table, blocked): Seen,
     fanout: usize,
     upkeep: UpkeepOf,
     tasks: &Tasks,
@@ -96,7 +103,8 @@ pub(super) fn start(
     let counters = Arc::new(SyncCounters::default());
     let forgotten = app.clone();
     let belongs = move |member| !forgotten.view().store.is_forgotten(member);
-    tasks.spawn_until_stop(tell(table.clone(), belongs, alive_out, roots_out));
+    let seen = (table.clone(), blocked);
+    tasks.spawn_until_stop(tell(seen, belongs, alive_out, roots_out));
     let UpkeepOf {
         name,
         was,
@@ -138,9 +146,9 @@ pub(super) fn start(
     }
 }
 
-/// Passes on who is alive, and their roots, as the member table changes.
+/// Passes on who is alive and not blocked, and their roots, as the member table changes.
 async fn tell(
-    mut table: watch::Receiver<Arc<MemberTable>>,
+    (mut table, mut blocked): Seen,
     belongs: impl Fn(MemberId) -> bool,
     alive: watch::Sender<Arc<Vec<PeerAddress>>>,
     roots: watch::Sender<Arc<Roots>>,
@@ -148,7 +156,8 @@ async fn tell(
     loop {
         let now = table.borrow_and_update().clone();
         let mut heard: Roots = living(&now);
-        heard.retain(|member, _| belongs(*member));
+        let list = blocked.borrow_and_update().clone();
+        heard.retain(|member, (at, _)| belongs(*member) && !is_blocked(&list, *at));
         let peers: Vec<PeerAddress> = heard.values().map(|(address, _)| *address).collect();
         alive.send_if_modified(|old| {
             let changed = **old != peers;
@@ -160,10 +169,21 @@ async fn tell(
             *old = Arc::new(heard);
             changed
         });
-        if table.changed().await.is_err() {
-            return;
+        tokio::select! {
+            changed = table.changed() => if changed.is_err() {
+                return;
+            },
+            // Without its list a member is about to end.
+            changed = blocked.changed() => if changed.is_err() {
+                return;
+            },
         }
     }
+}
+
+/// Whether nothing is sent to a peer.
+fn is_blocked(list: &BTreeSet<IpAddr>, peer: PeerAddress) -> bool {
+    list.contains(&peer.address.ip().to_canonical())
 }
 
 fn living(table: &MemberTable) -> BTreeMap<MemberId, (PeerAddress, Option<u128>)> {
@@ -176,4 +196,28 @@ fn living(table: &MemberTable) -> BTreeMap<MemberId, (PeerAddress, Option<u128>)
         (row.id, (address, row.root.map(|heard| heard.root)))
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_blocked_by_its_address_in_any_spelling_and_whatever_its_port() {
+        let list = BTreeSet::from(["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()]);
+        for (address, blocked) in [
+            ("10.0.0.1:8000", true),
+            ("10.0.0.1:9", true),
+            ("[::ffff:10.0.0.1]:8000", true),
+            ("[fd00::1]:8000", true),
+            ("10.0.0.2:8000", false),
+            ("[fd00::2]:8000", false),
+        ] {
+            let peer = PeerAddress {
+                member: MemberId::from_u64(1),
+                address: address.parse().unwrap(),
+            };
+            assert_eq!(is_blocked(&list, peer), blocked, "{address}");
+        }
+    }
 }

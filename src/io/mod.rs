@@ -3,8 +3,10 @@
 pub mod addresses;
 pub mod clock;
 pub mod disk;
+pub mod host;
 pub mod http_client;
 pub mod random;
+pub mod recent;
 pub mod serve;
 pub mod snapshot;
 pub mod tasks;

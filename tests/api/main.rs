@@ -20,6 +20,7 @@
 //! | `sessions` | tokens of what was seen |
 //! | `limits` | what is too large or too much |
 //! | `gate` | who gets in |
+//! | `gaggle07`, `transcript` | `/api`: the interface of gaggle 0.7, by recorded requests of curl |
 //! | `forgetting` | members that do not come back |
 //! | `monitors` | health, status, members, metrics |
 
@@ -37,6 +38,7 @@ mod documents;
 mod elections;
 mod follow;
 mod forgetting;
+mod gaggle07;
 mod gate;
 mod history;
 mod limits;
@@ -57,5 +59,6 @@ mod stream;
 mod strong_classes;
 mod strong_nodes;
 mod transactions;
+mod transcript;
 mod values;
 mod waiting;

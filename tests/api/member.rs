@@ -14,8 +14,9 @@ use bytes::Bytes;
 use gaggle::api::auth::{Auth, PasswordHash, Users, hash_password};
 use gaggle::api::metrics::Metrics;
 use gaggle::api::{About, ApiParts, MemberDirectory, MemberState, MemberView, front};
-use gaggle::app::{App, Health, Ledger, LedgerParts, Limits, Published, Strong, Writer};
+use gaggle::app::{App, BlockList, Health, Ledger, LedgerParts, Limits, Published, Strong, Writer};
 use gaggle::io::disk::{DataDir, Disk, Opening};
+use gaggle::io::recent::Recent;
 use gaggle::io::serve::{Answerer, Connection};
 use gaggle::io::tasks::Tasks;
 use gaggle::model::{ClusterId, HybridClock, MemberId, WallTime};
@@ -37,6 +38,7 @@ pub(crate) struct Member {
     pub(crate) auth: Arc<Auth>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) recent: Recent,
     pub(crate) strong: Strong,
     front: Answerer,
     _dir: tempfile::TempDir,
@@ -211,6 +213,8 @@ fn make(id: MemberId, limits: Limits, body_limit: usize, strong: Strong) -> Memb
     let auth = Arc::new(Auth::new(Users::one(USER, hash()).unwrap(), tasks.clone()));
     let metrics = Arc::new(Metrics::new());
     let directory = Arc::new(Directory::default());
+    let recent = Recent::default();
+    let block_list = BlockList::open(&gaggle::config::DataDir::new(dir.path())).unwrap();
     let parts = ApiParts {
         strong: strong.clone(),
         app: app.clone(),
@@ -219,6 +223,8 @@ fn make(id: MemberId, limits: Limits, body_limit: usize, strong: Strong) -> Memb
         metrics: metrics.clone(),
         tasks,
         body_limit,
+        block_list: Arc::new(block_list),
+        recent: recent.clone(),
         about: About {
             member: id,
             name: "seven".into(),
@@ -232,6 +238,7 @@ fn make(id: MemberId, limits: Limits, body_limit: usize, strong: Strong) -> Memb
         auth,
         metrics,
         directory,
+        recent,
         strong,
         front: front(parts, Router::new()),
         _dir: dir,

@@ -72,7 +72,7 @@ async fn there_is_nothing_at_other_paths() {
         "/v1/nodes/a/b",
         "/livez/",
         "/metrics/x",
-        "/api/v1/store",
+        "/apis/v1/store",
         "//v1/store",
         "/V1/store",
         "/v1/../v1/store",

@@ -150,7 +150,7 @@ impl Users {
 
     /// The user's name as kept here and the hash to verify against. For an unknown name a hash that
     /// nothing matches, so that a guess costs and takes the same.
-    pub(super) fn find(&self, name: &str) -> (Option<Principal>, &PasswordHash) {
+    pub(crate) fn find(&self, name: &str) -> (Option<Principal>, &PasswordHash) {
         match self.by_name.get_key_value(name) {
             Some((name, hash)) => (Some(Principal { name: name.clone() }), hash),
             None => (None, &self.nobody),

@@ -54,8 +54,8 @@ impl Requests {
         Self {
             counts,
             seconds,
-            table: Box::default(),
-            histograms: Default::default(),
+            table: Box::new(std::array::from_fn(|_| Default::default())),
+            histograms: std::array::from_fn(|_| OnceLock::new()),
         }
     }
 

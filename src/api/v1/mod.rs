@@ -30,6 +30,8 @@ use super::reply;
 use super::route::{OBSERVE, Route};
 use super::server::{Answer, Api, Call, Verb};
 
+pub(super) use strong_key::commit as commit_strong;
+
 pub use members::{MemberDirectory, MemberState, MemberView};
 
 /// The answer of a resource that needs no credentials and tells nothing secret, if it is one.

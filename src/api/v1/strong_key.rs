@@ -163,6 +163,18 @@ pub(super) fn no_ttl(query: &Query) -> Result<(), Problem> {
 
 /// Does a write to a node that must be there, and says whether what was written is new.
 pub(super) async fn write(call: &Call<'_>, query: &Query, node: NodeName, op: NodeOp) -> Answer {
+    let (version, created) = commit(call, query, node, op).await?;
+    let tag = reply::tag(&version.to_string());
+    Ok(answer(call, created, Some(tag)))
+}
+
+/// The same, with the version that was written and whether it is new.
+pub(in crate::api) async fn commit(
+    call: &Call<'_>,
+    query: &Query,
+    node: NodeName,
+    op: NodeOp,
+) -> Result<(u64, bool), Problem> {
     let txn = Txn {
         tests: vec![Test::Node {
             node,
@@ -183,10 +195,7 @@ pub(super) async fn write(call: &Call<'_>, query: &Query, node: NodeName, op: No
         Err(why) => return Err(why.into()),
     };
     match results[..] {
-        [Outcome::Written { version, created }] => {
-            let tag = reply::tag(&version.to_string());
-            Ok(answer(call, created, Some(tag)))
-        }
+        [Outcome::Written { version, created }] => Ok((version, created)),
         _ => Err(Problem::internal()),
     }
 }

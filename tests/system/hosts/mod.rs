@@ -4,5 +4,6 @@ mod absent;
 mod addresses;
 mod cuts;
 mod discovery;
+mod gaggle07;
 mod network;
 mod strangers;
