@@ -15,6 +15,7 @@ mod coordination;
 mod events;
 mod followers;
 mod guard;
+mod inside;
 mod json;
 mod log_clock;
 mod media;
@@ -30,5 +31,7 @@ mod session;
 mod strong_problem;
 mod v1;
 
-pub use server::{About, ApiParts, front};
+pub use inside::{Asked, Inside, encoded};
+pub use route::decode;
+pub use server::{About, ApiParts, Desk, finish, front};
 pub use v1::{MemberDirectory, MemberState, MemberView};

@@ -2,15 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::api::auth::Auth;
 use crate::api::metrics::Metrics;
 use crate::api::peer::{self, PeerParts};
-use crate::api::{self, About, ApiParts};
+use crate::api::{About, ApiParts, Desk};
 use crate::app::Strong;
 use crate::config::{Config, MemberFile};
 use crate::io::clock::{mono, wall};
@@ -25,6 +25,7 @@ use crate::strong::engine::{LogDisk, Seen};
 use super::access::{self, Access};
 use super::contact::{self, Contact};
 use super::directory::Directory;
+use super::faces::{Doors, MapWith};
 use super::logging::Logging;
 use super::membership::MembershipHandle;
 use super::peers::Peers;
@@ -114,6 +115,9 @@ pub(super) async fn start(
         log,
     } = beginning;
     let begun = mono();
+    for notice in &config.notices {
+        tracing::warn!("{notice}");
+    }
     let mut store = store::load(&config).await?;
     if let Some(log) = log {
         store.log = log;
@@ -127,7 +131,8 @@ pub(super) async fn start(
     let member = store.identity.member;
     let certificates = Certificates::open(&config, &keyring, member)?;
     let imported = import::edits(&config, &store).await?;
-    let (listener, listen) = serving::listen(&config.listen).await?;
+    let doors = Doors::open(&config).await?;
+    let (listen, map) = (doors.listen, doors.map.as_ref().map(|door| door.listen));
     let groups = Groups::default();
     let auth = Arc::new(Auth::new(users, groups.back.clone()));
     let parts = Parts {
@@ -136,12 +141,13 @@ pub(super) async fn start(
         certificates: &certificates,
         auth: &auth,
     };
-    let opened = parts.open(&groups, &keyring, listener, listen).await?;
+    let opened = parts.open(&groups, &keyring, doors).await?;
     let notice = Started {
         member,
         name: config.name.clone(),
         cluster: config.cluster.clone(),
         listen,
+        map,
         ca: config.data.ca_file(),
         own_certificate: config.certificate.is_some(),
         user: config.user.clone(),
@@ -192,8 +198,7 @@ impl Parts<'_> {
         &self,
         groups: &Groups,
         keyring: &Keyring,
-        listener: TcpListener,
-        listen: SocketAddr,
+        doors: Doors,
     ) -> Result<Opened, DaemonError> {
         let Self {
             config,
@@ -208,7 +213,7 @@ impl Parts<'_> {
             keyring,
             member: store.identity.member,
             generation: store.generation,
-            listen,
+            listen: doors.listen,
             app,
             client: client.clone(),
             tasks: &groups.contact,
@@ -233,6 +238,7 @@ impl Parts<'_> {
         let (table, of) = (&contacts.table, &directory);
         let metrics = metrics::registry(table, of, &replication, &peers, &counters);
         metrics::scrub(&metrics, &scrub);
+        let taken = Arc::new(AtomicU64::new(0));
         let strong = self.strong(client, contacts.table.clone(), back).await?;
         let door = PeerParts {
             app: app.clone(),
@@ -240,6 +246,7 @@ impl Parts<'_> {
             tasks: back.clone(),
             exchange,
             met: sync::meeter(app, back),
+            taken: taken.clone(),
         };
         back.spawn(
             Keeper {
@@ -250,9 +257,19 @@ impl Parts<'_> {
             }
             .run(),
         );
-        let api = self.api(back, directory, metrics, strong.clone());
-        let answerer = api::front(api, peer::router(door));
-        groups.front.spawn(serve(listener, serving, answerer));
+        let desk = Desk::new(self.api(back, directory, metrics.clone(), strong.clone()));
+        let answerer = desk.front(peer::router(door));
+        groups.front.spawn(serve(doors.api, serving, answerer));
+        if let Some(map) = doors.map {
+            let with = MapWith {
+                config,
+                desk: &desk,
+                metrics: &metrics,
+                replication: &replication,
+                taken,
+            };
+            map.serve(&with, &groups.front);
+        }
         let forgotten = self.keep(back, &contacts, peers, scrub);
         Ok(Opened {
             contacts,
@@ -389,6 +406,7 @@ fn tell_host(config: &Config, notice: &Started, ca: &str) -> Result<(), DaemonEr
         cluster: notice.cluster.clone(),
         pid: std::process::id(),
         listen: notice.listen,
+        map: notice.map,
         discovery_port: Some(config.discovery_port),
         interfaces: config.interfaces.clone(),
         own_certificate: config.certificate.as_ref().map(|files| {
