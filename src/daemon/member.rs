@@ -16,6 +16,7 @@ use crate::config::{Config, MemberFile};
 use crate::io::clock::{mono, wall};
 use crate::io::http_client::{PeerClient, PeerLimits};
 use crate::io::serve::serve;
+use crate::io::supervisor::{self, Word};
 use crate::io::tasks::Tasks;
 use crate::io::tls::Keyring;
 use crate::model::MemberId;
@@ -96,12 +97,23 @@ pub(super) async fn run(
         running = start(beginning, started) => running?,
         () = signals.stop() => return Ok(()),
     };
+    supervisor::tell(&Word::Ready(&told_ready(&running)));
+    running
+        .groups
+        .back
+        .spawn_until_stop(supervisor::keep_alive());
     let ended = running.wait(&mut signals, reread).await;
+    supervisor::tell(&Word::Stopping);
     tokio::select! {
         () = running.stop_in_time() => {}
         () = signals.stop() => tracing::warn!("a second signal: ending at once"),
     }
     ended
+}
+
+/// The line that `systemctl status` shows.
+fn told_ready(running: &Running) -> String {
+    format!("{} serves at {}", running.config.name, running.listen)
 }
 
 /// Starts a member. `started` is called once it serves.
@@ -433,7 +445,11 @@ impl Running {
             tokio::select! {
                 asked = signals.next() => match asked {
                     Asked::Stop => return Ok(()),
-                    Asked::Reload => self.reload(reread),
+                    Asked::Reload => {
+                        supervisor::tell(&Word::Reloading);
+                        self.reload(reread);
+                        supervisor::tell(&Word::Ready(&told_ready(self)));
+                    }
                 },
                 why = self.trouble() => return Err(why),
             }

@@ -7,6 +7,7 @@ pub mod http_client;
 pub mod random;
 pub mod serve;
 pub mod snapshot;
+pub mod supervisor;
 pub mod tasks;
 #[cfg(feature = "test-clock")]
 mod test_clock;
