@@ -80,11 +80,12 @@ pub struct Layers {
 }
 
 impl fmt::Debug for Layers {
-    /// Shows which values were given, and none of them.
+    /// Shows which values were given, and none of them that may be confidential.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Layers")
             .field("flags", &self.flags.keys())
             .field("environment", &self.environment.keys())
+            .field("stand_in", &self.stand_in)
             .field("file", &self.file.keys())
             .field("path", &self.path)
             .finish()

@@ -20,7 +20,8 @@ pub(super) struct Stand {
     pub(super) text: OsString,
 }
 
-/// What foreign variables say, by the setting's name, and what is to be told about them.
+/// What foreign variables say, by the setting's name, and what is to be told about them. None of
+/// them is confidential.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StandIn {
     values: BTreeMap<&'static str, Stand>,

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::api::Desk;
 use crate::api::metrics::Metrics;
+use crate::api::peer::{self, PeerParts};
 use crate::config::{Config, Listen, MapFace, Reach};
 use crate::faces::map::{self, MapCounters, MapParts, Syncs, Uptime};
 use crate::io::clock;
@@ -44,6 +45,16 @@ impl Doors {
         };
         Ok(Self { api, listen, map })
     }
+
+    /// Serves all of them until the tasks stop.
+    pub(super) fn serve(self, serving: Serving, door: PeerParts, behind: &Behind<'_>) {
+        let taken = door.taken.clone();
+        let answerer = behind.desk.front(peer::router(door));
+        behind.tasks.spawn(serve(self.api, serving, answerer));
+        if let Some(map) = self.map {
+            map.serve(behind, taken);
+        }
+    }
 }
 
 impl MapDoor {
@@ -60,13 +71,13 @@ impl MapDoor {
         })
     }
 
-    /// Serves the map face until the tasks stop.
-    pub(super) fn serve(self, with: &MapWith<'_>, tasks: &Tasks) {
+    /// Serves the map face; `taken` counts the exchanges that peers began.
+    fn serve(self, behind: &Behind<'_>, taken: Arc<AtomicU64>) {
         let counters = Arc::new(MapCounters::default());
         let connections = Arc::new(ServeCounters::default());
-        count(with.metrics, &counters, &connections);
+        count(&behind.metrics, &counters, &connections);
         let face = map::answerer(MapParts {
-            inside: with.desk.inside(map::AUTHOR),
+            inside: behind.desk.inside(map::AUTHOR),
             node: self.face.node.clone(),
             reach: self.face.reach,
             counters,
@@ -74,16 +85,16 @@ impl MapDoor {
                 since: clock::wall(),
                 mono: clock::mono(),
             },
-            syncs: with.syncs(),
+            syncs: behind.syncs(taken),
         });
         let serving = Serving {
             speaks: Speaks::Http,
             limits: ServeLimits {
                 reserved_for_peers: 0,
-                ..serving::limits(with.config)
+                ..serving::limits(behind.config)
             },
             counters: connections,
-            tasks: tasks.clone(),
+            tasks: behind.tasks.clone(),
         };
         let (listen, node) = (self.listen, &self.face.node);
         match self.face.reach {
@@ -93,25 +104,25 @@ impl MapDoor {
                 "the map face is served, without a password, to whoever reaches it (--map-expose)"
             ),
         }
-        tasks.spawn(serve(self.listener, serving, face));
+        behind.tasks.spawn(serve(self.listener, serving, face));
     }
 }
 
-/// What the map face works with.
-pub(super) struct MapWith<'a> {
+/// What stands behind the doors.
+pub(super) struct Behind<'a> {
     pub(super) config: &'a Config,
-    pub(super) desk: &'a Desk,
-    pub(super) metrics: &'a Metrics,
+    /// The resources.
+    pub(super) desk: Desk,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) replication: &'a Replication,
-    /// Exchanges that peers began.
-    pub(super) taken: Arc<AtomicU64>,
+    /// Owns what serves.
+    pub(super) tasks: &'a Tasks,
 }
 
-impl MapWith<'_> {
-    fn syncs(&self) -> Syncs {
+impl Behind<'_> {
+    fn syncs(&self, taken: Arc<AtomicU64>) -> Syncs {
         let (push, sync) = (self.replication.push.clone(), self.replication.sync.clone());
         let sent = move || push.lock().counters().requests + sync.walks.load(Ordering::Relaxed);
-        let taken = self.taken.clone();
         Syncs {
             sent: Arc::new(sent),
             taken: Arc::new(move || taken.load(Ordering::Relaxed)),

@@ -2,20 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::api::auth::Auth;
 use crate::api::metrics::Metrics;
-use crate::api::peer::{self, PeerParts};
+use crate::api::peer::PeerParts;
 use crate::api::{About, ApiParts, Desk};
 use crate::app::Strong;
 use crate::config::{Config, MemberFile};
 use crate::io::clock::{mono, wall};
 use crate::io::http_client::{PeerClient, PeerLimits};
-use crate::io::serve::serve;
 use crate::io::supervisor::{self, Word};
 use crate::io::tasks::Tasks;
 use crate::io::tls::Keyring;
@@ -26,7 +24,7 @@ use crate::strong::engine::{LogDisk, Seen};
 use super::access::{self, Access};
 use super::contact::{self, Contact};
 use super::directory::Directory;
-use super::faces::{Doors, MapWith};
+use super::faces::{Behind, Doors};
 use super::logging::Logging;
 use super::membership::MembershipHandle;
 use super::peers::Peers;
@@ -250,7 +248,6 @@ impl Parts<'_> {
         let (table, of) = (&contacts.table, &directory);
         let metrics = metrics::registry(table, of, &replication, &peers, &counters);
         metrics::scrub(&metrics, &scrub);
-        let taken = Arc::new(AtomicU64::new(0));
         let strong = self.strong(client, contacts.table.clone(), back).await?;
         let door = PeerParts {
             app: app.clone(),
@@ -258,30 +255,17 @@ impl Parts<'_> {
             tasks: back.clone(),
             exchange,
             met: sync::meeter(app, back),
-            taken: taken.clone(),
+            taken: Arc::default(),
         };
-        back.spawn(
-            Keeper {
-                app: app.clone(),
-                strong: strong.clone(),
-                file: store.file.clone(),
-                tasks: back.clone(),
-            }
-            .run(),
-        );
-        let desk = Desk::new(self.api(back, directory, metrics.clone(), strong.clone()));
-        let answerer = desk.front(peer::router(door));
-        groups.front.spawn(serve(doors.api, serving, answerer));
-        if let Some(map) = doors.map {
-            let with = MapWith {
-                config,
-                desk: &desk,
-                metrics: &metrics,
-                replication: &replication,
-                taken,
-            };
-            map.serve(&with, &groups.front);
-        }
+        self.keep_copy(&strong, back);
+        let behind = Behind {
+            config,
+            desk: Desk::new(self.api(back, directory, metrics.clone(), strong.clone())),
+            metrics,
+            replication: &replication,
+            tasks: &groups.front,
+        };
+        doors.serve(serving, door, &behind);
         let forgotten = self.keep(back, &contacts, peers, scrub);
         Ok(Opened {
             contacts,
@@ -289,6 +273,17 @@ impl Parts<'_> {
             forgotten,
             strong,
         })
+    }
+
+    /// Keeps `store.json` up to date.
+    fn keep_copy(&self, strong: &Strong, tasks: &Tasks) {
+        let keeper = Keeper {
+            app: self.store.app.clone(),
+            strong: strong.clone(),
+            file: self.store.file.clone(),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(keeper.run());
     }
 
     /// The way to the peers.

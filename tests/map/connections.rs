@@ -28,10 +28,11 @@ fn requests_that_are_sent_ahead_are_answered_in_their_order() {
     for number in 0..20 {
         let value = format!("value-{number}");
         let length = value.len();
-        ahead += &format!(
+        let two = format!(
             "PUT /map?k=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{value}\
              GET /map?k=a HTTP/1.1\r\nHost: localhost\r\n\r\n"
         );
+        ahead.push_str(&two);
     }
     line.send(ahead.as_bytes());
     for number in 0..20 {

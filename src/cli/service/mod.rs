@@ -73,14 +73,14 @@ impl Place {
 }
 
 impl Service {
-    pub(super) fn run(self, flags: Flags) -> Result<Exit, Failure> {
+    pub(super) fn run(self, flags: &Flags) -> Result<Exit, Failure> {
         if let (Some(flag), false) = (flags.keys().next(), self.takes_settings()) {
             return Err(Failure::usage(format!(
                 "--{flag} is for \"gaggle service install\""
             )));
         }
         match self.action {
-            Action::Install(install) => install.run(&flags),
+            Action::Install(install) => install.run(flags),
             Action::Remove(place) => remove(&place),
             Action::Start => control("start").map(|()| Exit::Ok),
             Action::Stop => control("stop").map(|()| Exit::Ok),
@@ -185,7 +185,7 @@ fn status(place: &Place) -> Result<Exit, Failure> {
         .args(["status", "--no-pager", "--lines=5", NAME])
         .stdin(Stdio::null())
         .output()
-        .map_err(no_systemctl)?;
+        .map_err(|why| no_systemctl(&why))?;
     output::text(&String::from_utf8_lossy(&shown.stdout))?;
     Ok(if shown.status.success() {
         Exit::Ok
@@ -219,7 +219,7 @@ fn systemctl(words: &[&str]) -> Result<(), Failure> {
         .args(words)
         .stdin(Stdio::null())
         .status()
-        .map_err(no_systemctl)?;
+        .map_err(|why| no_systemctl(&why))?;
     if ended.success() {
         return Ok(());
     }
@@ -230,6 +230,6 @@ fn systemctl(words: &[&str]) -> Result<(), Failure> {
     )
 }
 
-fn no_systemctl(why: std::io::Error) -> Failure {
+fn no_systemctl(why: &std::io::Error) -> Failure {
     Failure::message(Exit::Error, format!("systemctl: {why}"))
 }

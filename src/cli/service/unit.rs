@@ -54,7 +54,8 @@ pub(super) fn unit(binary: &Path, flags: &Flags) -> Result<String, UnitError> {
             // A file that only root may read is handed over by systemd.
             (Some(hidden), None) => {
                 let path = seen_by_systemd(value);
-                credentials += &format!("LoadCredential={hidden}:{}\n", unquoted(&path)?);
+                let path = unquoted(&path)?;
+                credentials.extend(["LoadCredential=", hidden, ":", &path, "\n"]);
                 words.push(format!("--{name}=${{CREDENTIALS_DIRECTORY}}/{hidden}"));
             }
             (_, Some(Kind::Hidden { .. })) => return Err(UnitError::Confidential(name.clone())),
