@@ -96,7 +96,10 @@ fn refused(why: &str) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::api::encoded;
 
     fn uri(query: &str) -> Uri {
         format!("/map?{query}").parse().unwrap()
@@ -118,6 +121,21 @@ mod tests {
         check("k=a%26k%3Db", &["a&k=b"]);
         check("k=db/host", &["db/host"]);
         check("k=a..b", &["a..b"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_key_that_is_encoded_comes_back_and_any_text_is_read_or_refused(
+            text in "\\PC{0,40}", octets in proptest::collection::vec(any::<u8>(), 0..40)
+        ) {
+            let written = encoded(&text).to_string();
+            let named: Result<KeyName, _> = text.parse();
+            let in_query = the_key(&uri(&format!("k={written}")), NAME_LIMIT).ok();
+            prop_assert_eq!(in_query, named.clone().ok());
+            prop_assert_eq!(key_of_path(&written).ok(), named.ok());
+            let raw = String::from_utf8_lossy(&octets);
+            let _ = (key(&raw, NAME_LIMIT), key_of_path(&raw));
+        }
     }
 
     #[test]
