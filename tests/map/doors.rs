@@ -1,10 +1,10 @@
 //! Where the face listens, whom it refuses, and the variables of a gossipcar's pod.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use crate::client::{Line, ask, car};
-use crate::harness::{Member, Ran, closed_port, program, run};
+use crate::harness::{Member, Ran, closed_port, free_udp_port, program, wait_for};
 
 #[test]
 fn it_is_off_unless_it_is_asked_for() {
@@ -17,7 +17,16 @@ fn it_is_off_unless_it_is_asked_for() {
 #[test]
 fn an_address_that_others_reach_is_refused_without_a_second_flag() {
     for place in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
-        let refused = run(["serve", "--map-listen", place]);
+        // Should it start after all, it must not reach out of this host.
+        let port = free_udp_port().to_string();
+        let output = program()
+            .args(["serve", "--listen", "127.0.0.1:0", "--map-listen", place])
+            .args(["--interface", "lo", "--discover", "none"])
+            .args(["--discovery-port", &port, "--stop-with-stdin", "--data"])
+            .arg(tempfile::tempdir().unwrap().path().join("data"))
+            .stdin(Stdio::null())
+            .output();
+        let refused = Ran::of(output.unwrap());
         refused.failed(2, "without a password; give --map-expose");
         assert!(refused.stderr.contains(place), "{}", refused.stderr);
     }
@@ -158,10 +167,7 @@ fn a_pod_that_ran_a_gossipcar_runs_a_member() {
         "--discover",
         "none",
     ])
-    .args([
-        "--discovery-port",
-        &crate::harness::free_udp_port().to_string(),
-    ])
+    .args(["--discovery-port", &free_udp_port().to_string()])
     .arg("--stop-with-stdin")
     .arg("--data")
     .arg(dir.path().join("data"))
@@ -170,11 +176,14 @@ fn a_pod_that_ran_a_gossipcar_runs_a_member() {
     .stderr(log)
     .spawn()
     .unwrap();
+    let log = || std::fs::read_to_string(dir.path().join("log")).unwrap();
+    wait_for("a member of the pod's name", || {
+        log().contains("name=car-0").then_some(())
+    });
     let place = SocketAddr::from(([127, 0, 0, 1], port));
-    crate::harness::wait_for("the map face", || std::net::TcpStream::connect(place).ok());
-    let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+    TcpStream::connect(place).unwrap();
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
+    let log = log();
     assert!(log.contains("PEER_PORT=46747 is not used"), "{log}");
-    assert!(log.contains("name=car-0"), "{log}");
 }
