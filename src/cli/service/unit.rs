@@ -111,7 +111,7 @@ fn quoted_text(text: &str) -> Result<String, UnitError> {
     }
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
     let escaped = escaped.replace('%', "%%").replace('$', "$$");
-    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,@+[]%$…".contains(c);
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,@+[]%$".contains(c);
     if escaped.chars().all(is_plain) {
         Ok(escaped)
     } else {
@@ -162,7 +162,7 @@ mod tests {
             (
                 "name",
                 "100% $me \"x\" \\",
-                r#""--name=100%% $$me \"x\" \\\\""#,
+                r#""--name=100%% $$me \"x\" \\""#,
             ),
             (
                 "discover",
