@@ -17,6 +17,7 @@ mod events;
 mod followers;
 mod gaggle07;
 mod guard;
+mod inside;
 mod json;
 mod log_clock;
 mod media;
@@ -32,5 +33,7 @@ mod session;
 mod strong_problem;
 mod v1;
 
-pub use server::{About, ApiParts, front};
+pub use inside::{Asked, Inside, encoded};
+pub use route::decode;
+pub use server::{About, ApiParts, Desk, finish, front};
 pub use v1::{MemberDirectory, MemberState, MemberView};

@@ -170,6 +170,8 @@ codes! {
     /// The idempotency key belongs to another request.
     KeyReused "idempotency-key-reused" UNPROCESSABLE_ENTITY
         "The Idempotency-Key was used for another request",
+    /// The request does not name one key that can be stored.
+    KeyNeeded "key-needed" UNPROCESSABLE_ENTITY "A key is needed",
     /// Something is larger than it may be.
     OverLimit "over-limit" UNPROCESSABLE_ENTITY "Something is larger than it may be",
     /// Something is smaller than it must be.

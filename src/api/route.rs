@@ -257,7 +257,7 @@ fn one_segment(text: &str) -> Option<&str> {
 ///
 /// # Errors
 /// `invalid-name` for a `%` without two digits behind it and for bytes that are no UTF-8.
-pub(crate) fn decode(raw: &str) -> Result<Cow<'_, str>, Problem> {
+pub fn decode(raw: &str) -> Result<Cow<'_, str>, Problem> {
     let mut rest = raw.as_bytes();
     while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
         let digits = rest.get(at + 1..at + 3).unwrap_or_default();

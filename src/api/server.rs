@@ -35,6 +35,7 @@ use super::events::Streams;
 use super::followers::Followers;
 use super::gaggle07;
 use super::guard;
+use super::inside::Inside;
 use super::media;
 use super::metrics::Metrics;
 use super::peer::PEER_PATHS;
@@ -95,7 +96,34 @@ pub struct About {
 /// The answers of this face and, under `/v1/peer/`, of the peers' door. What the door does not know
 /// comes back here.
 pub fn front(parts: ApiParts, door: Router) -> Answerer {
-    let api = Arc::new(Api::new(parts));
+    Desk::new(parts).front(door)
+}
+
+/// The resources of this member, for whoever serves them: this face, and others in this process.
+#[derive(Clone)]
+pub struct Desk(Arc<Api>);
+
+impl Desk {
+    /// The resources, working with these parts.
+    pub fn new(parts: ApiParts) -> Self {
+        Self(Arc::new(Api::new(parts)))
+    }
+
+    /// The answers of this face and, under `/v1/peer/`, of the peers' door.
+    pub fn front(&self, door: Router) -> Answerer {
+        served(self.0.clone(), door)
+    }
+
+    /// The resources for another face, which writes under this name.
+    pub fn inside(&self, author: &str) -> Inside {
+        let author = Principal {
+            name: author.into(),
+        };
+        Inside::new(self.0.clone(), author)
+    }
+}
+
+fn served(api: Arc<Api>, door: Router) -> Answerer {
     let ours = move |request: Request| {
         let api = api.clone();
         async move { api.answer(request).await }
@@ -219,8 +247,8 @@ fn refusal(route: Route<'_>, problem: &Problem, head: &Parts) -> Response<Body> 
     }
 }
 
-/// What every answer has; for HEAD its length, but not its body.
-fn finish(method: &Method, response: &mut Response<Body>) {
+/// Gives an answer what every answer has; for HEAD its length, but not its body.
+pub fn finish(method: &Method, response: &mut Response<Body>) {
     let nosniff = HeaderValue::from_static("nosniff");
     response
         .headers_mut()
@@ -278,7 +306,7 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    fn of(method: &Method) -> Self {
+    pub(super) fn of(method: &Method) -> Self {
         match *method {
             Method::GET | Method::HEAD => Self::Get,
             Method::PUT => Self::Put,

@@ -7,7 +7,8 @@ use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, S
 use super::exit::EXIT_HELP;
 use super::{
     ca, completion, config, conflicts, counter, demo, diff, doctor, get, health, history, lock,
-    log, ls, members, quorum, restore, rm, secret, serve, set, status, txn, verify, version,
+    log, ls, members, quorum, restore, rm, secret, serve, service, set, status, txn, verify,
+    version,
 };
 use crate::config::settings::SETTINGS;
 use crate::config::{Flags, Kind, Setting};
@@ -35,6 +36,7 @@ struct Line {
 pub(super) enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
+    Service(service::Service),
     Get(get::Get),
     Set(set::Set),
     Rm(rm::Rm),
@@ -63,7 +65,7 @@ pub(super) enum Command {
 /// Which settings each command takes as flags.
 fn takes(command: &str, setting: &Setting) -> bool {
     match command {
-        "serve" => setting.is_of_member(),
+        "serve" | "service" => setting.is_of_member(),
         "config" | "doctor" => true,
         "members" | "status" | "health" | "conflicts" | "lock" | "counter" | "log" | "txn"
         | "quorum" => setting.is_of_client() && setting.name != "session",

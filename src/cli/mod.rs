@@ -45,6 +45,7 @@ mod restore;
 mod rm;
 mod secret;
 mod serve;
+mod service;
 mod session;
 mod set;
 mod status;
@@ -96,6 +97,7 @@ fn dispatch(parsed: Parsed) -> Result<ExitCode, Failure> {
         Command::Lock(command) => return command.run(flags),
         Command::Serve(command) => command.run(flags),
         Command::Demo(command) => command.run(),
+        Command::Service(command) => command.run(&flags),
         Command::Get(command) => command.run(flags),
         Command::Set(command) => command.run(flags),
         Command::Rm(command) => command.run(flags),

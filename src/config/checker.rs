@@ -8,6 +8,7 @@ use super::hidden::Hidden;
 use super::layers::{Found, Layers, Source};
 use super::read;
 use super::setting::{Kind, Setting};
+use super::stand_in::is_foreign;
 
 /// A value in force and where it comes from.
 #[derive(Clone, Debug)]
@@ -221,7 +222,9 @@ fn place(setting: &Setting, source: &Source) -> String {
 }
 
 fn refusal(setting: &Setting, place: String, given: Option<String>, why: String) -> Refusal {
-    let example = if place.starts_with("--") {
+    let example = if is_foreign(&place) {
+        format!("{}={}", setting.env, setting.example)
+    } else if place.starts_with("--") {
         format!("{} {}", setting.flag(), setting.example)
     } else if place.starts_with("GAGGLE_") {
         format!("{}={}", setting.env, setting.example)

@@ -169,6 +169,9 @@ pub struct MemberFile {
     pub pid: u32,
     /// Where the REST API listens.
     pub listen: SocketAddr,
+    /// Where the map face listens, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<SocketAddr>,
     /// The UDP port of discovery; none: written by a version that did not tell.
     #[serde(default)]
     pub discovery_port: Option<u16>,
@@ -249,6 +252,7 @@ mod tests {
             cluster: ClusterId::default(),
             pid: 7,
             listen: "[::]:8000".parse().unwrap(),
+            map: None,
             discovery_port: Some(2900),
             interfaces: Vec::new(),
             own_certificate: None,

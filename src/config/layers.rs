@@ -9,6 +9,7 @@ use super::file::{self, FileError};
 use super::hidden::Hidden;
 use super::setting::{Preset, Setting};
 use super::settings::CONFIG;
+use super::stand_in::StandIn;
 
 /// The most that a file with a secret may hold: far beyond any need.
 const HIDDEN_FILE_LIMIT: u64 = 64 << 10;
@@ -73,16 +74,18 @@ pub(super) struct Unreadable {
 pub struct Layers {
     flags: Flags,
     environment: BTreeMap<String, OsString>,
+    stand_in: StandIn,
     file: BTreeMap<String, String>,
     path: Option<PathBuf>,
 }
 
 impl fmt::Debug for Layers {
-    /// Shows which values were given, and none of them.
+    /// Shows which values were given, and none of them that may be confidential.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Layers")
             .field("flags", &self.flags.keys())
             .field("environment", &self.environment.keys())
+            .field("stand_in", &self.stand_in)
             .field("file", &self.file.keys())
             .field("path", &self.path)
             .finish()
@@ -95,6 +98,7 @@ impl Layers {
     /// # Errors
     /// When that file cannot be read, is no TOML, or holds what is no setting.
     pub fn new(flags: Flags, environment: Environment<'_>) -> Result<Self, LayersError> {
+        let stand_in = StandIn::new(environment);
         let environment = variables()
             .filter_map(|name| {
                 let value = environment(&name).filter(|value| !value.is_empty())?;
@@ -104,6 +108,7 @@ impl Layers {
         let mut layers = Self {
             flags,
             environment,
+            stand_in,
             file: BTreeMap::new(),
             path: None,
         };
@@ -125,6 +130,9 @@ impl Layers {
             return Ok(Some(found));
         }
         if let Some(found) = self.in_environment(setting)? {
+            return Ok(Some(found));
+        }
+        if let Some(found) = self.in_foreign_environment(setting)? {
             return Ok(Some(found));
         }
         if let Some(found) = self.in_file(setting)? {
@@ -160,6 +168,28 @@ impl Layers {
             None
         };
         one_of(setting, (text, source), (path, path_source))
+    }
+
+    fn in_foreign_environment(&self, setting: &Setting) -> Result<Option<Found>, Unreadable> {
+        let Some(stand) = self.stand_in.find(setting) else {
+            return Ok(None);
+        };
+        let source = Source::Environment(stand.variable.to_owned());
+        match stand.text.to_str() {
+            Some(text) => Ok(Some(Found {
+                text: Hidden::new(text),
+                source,
+            })),
+            None => Err(Unreadable {
+                source,
+                why: "it is no UTF-8 text".to_owned(),
+            }),
+        }
+    }
+
+    /// What is to be told about variables of other systems, in whole sentences.
+    pub(super) fn notices(&self) -> &[String] {
+        self.stand_in.notices()
     }
 
     fn variable(&self, name: &str) -> Result<Option<String>, Unreadable> {

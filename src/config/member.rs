@@ -10,6 +10,7 @@ use super::address::{Discover, Endpoint, Listen};
 use super::checker::{Checker, InForce, Refusals};
 use super::credentials;
 use super::data_dir::DataDir;
+use super::faces::{self, MapFace};
 use super::hidden::Hidden;
 use super::layers::{Layers, Source};
 use super::settings as s;
@@ -45,6 +46,10 @@ pub struct Config {
     pub discover: Discover,
     /// UDP port of discovery.
     pub discovery_port: u16,
+    /// The map face, if it is on.
+    pub map: Option<MapFace>,
+    /// What is to be told in the log about the configuration, in whole sentences.
+    pub notices: Vec<String>,
     /// How far ahead another member's clock may be.
     pub max_clock_skew: Duration,
     /// How long what was deleted can be restored (`--keep-deleted`).
@@ -177,6 +182,8 @@ impl Config {
             interfaces: c.value(&s::INTERFACE, interfaces),
             discover: c.value(&s::DISCOVER, str::parse),
             discovery_port: u16::try_from(c.number(&s::DISCOVERY_PORT)).unwrap_or(u16::MAX),
+            map: faces::map(&mut c),
+            notices: layers.notices().to_vec(),
             max_clock_skew: c.duration(&s::MAX_CLOCK_SKEW),
             keep_deleted: c.duration(&s::KEEP_DELETED),
             forget_after: c.duration(&s::FORGET_AFTER),

@@ -14,6 +14,8 @@
 //! | `checker` | reads values out of the layers, collects every refusal |
 //! | `member`, `client` | the checked configuration of a member, and of a client command |
 //! | `data_dir` | the files in a data directory that other programs on this host may read |
+//! | `faces` | the checked configuration of the other faces |
+//! | `stand_in` | variables of a system that gaggle stands in for |
 //! | `hidden` | text that is never shown |
 
 mod address;
@@ -21,6 +23,7 @@ mod checker;
 mod client;
 mod credentials;
 mod data_dir;
+mod faces;
 mod file;
 mod hidden;
 mod layers;
@@ -28,6 +31,7 @@ mod member;
 mod read;
 mod setting;
 pub mod settings;
+mod stand_in;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +39,7 @@ pub use address::{Discover, Endpoint, Listen};
 pub use checker::{InForce, Refusal, Refusals};
 pub use client::{ClientConfig, Output, ServerUrl};
 pub use data_dir::{DataDir, MemberFile};
+pub use faces::{MapFace, Reach};
 pub use hidden::Hidden;
 pub use layers::{Environment, Flags, Layers, LayersError, Source};
 pub use member::{CertificateFiles, Config, Founders, Limits, LogFormat, Repair, Strong, Timeouts};

@@ -109,6 +109,8 @@ pub enum Section {
     Network,
     /// Users and certificates.
     Security,
+    /// Adapters for foreign protocols.
+    Faces,
     /// Bounds on what comes from outside.
     Limits,
     /// Replication and stopping.
@@ -126,6 +128,7 @@ impl Section {
             Self::Cluster => "Cluster",
             Self::Network => "Network",
             Self::Security => "Security",
+            Self::Faces => "Other faces",
             Self::Limits => "Limits",
             Self::Behaviour => "Behaviour",
             Self::Log => "Log",

@@ -318,6 +318,7 @@ fn a_client_finds_the_member_of_the_data_directory() {
         cluster: "prod".parse().unwrap(),
         pid: 1,
         listen: "127.0.0.1:4711".parse().unwrap(),
+        map: None,
         discovery_port: Some(2900),
         interfaces: Vec::new(),
         own_certificate: None,

@@ -61,11 +61,13 @@ pub enum DaemonError {
     /// Nobody can be served.
     #[error(
         "cannot listen on {address}: {why}. Is another member, or another program, there already? \
-         --listen chooses another address"
+         {flag} chooses another address"
     )]
     Listen {
         /// Where.
         address: SocketAddr,
+        /// The flag that chooses it.
+        flag: &'static str,
         /// The system's reason.
         why: io::Error,
     },

@@ -4,19 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::api::auth::Auth;
 use crate::api::metrics::Metrics;
-use crate::api::peer::{self, PeerParts};
-use crate::api::{self, About, ApiParts};
+use crate::api::peer::PeerParts;
+use crate::api::{About, ApiParts, Desk};
 use crate::app::{BlockList, Strong};
 use crate::config::{Config, MemberFile};
 use crate::io::clock::{mono, wall};
 use crate::io::http_client::{PeerClient, PeerLimits};
 use crate::io::recent::Recent;
-use crate::io::serve::serve;
+use crate::io::supervisor::{self, Word};
 use crate::io::tasks::Tasks;
 use crate::io::tls::Keyring;
 use crate::model::MemberId;
@@ -26,6 +25,7 @@ use crate::strong::engine::{LogDisk, Seen};
 use super::access::{self, Access};
 use super::contact::{self, Contact};
 use super::directory::Directory;
+use super::faces::{Behind, Doors};
 use super::logging::Logging;
 use super::membership::MembershipHandle;
 use super::peers::Peers;
@@ -96,12 +96,23 @@ pub(super) async fn run(
         running = start(beginning, started) => running?,
         () = signals.stop() => return Ok(()),
     };
+    supervisor::tell(&Word::Ready(&told_ready(&running)));
+    running
+        .groups
+        .back
+        .spawn_until_stop(supervisor::keep_alive());
     let ended = running.wait(&mut signals, reread).await;
+    supervisor::tell(&Word::Stopping);
     tokio::select! {
         () = running.stop_in_time() => {}
         () = signals.stop() => tracing::warn!("a second signal: ending at once"),
     }
     ended
+}
+
+/// The line that `systemctl status` shows.
+fn told_ready(running: &Running) -> String {
+    format!("{} serves at {}", running.config.name, running.listen)
 }
 
 /// Starts a member. `started` is called once it serves.
@@ -115,6 +126,9 @@ pub(super) async fn start(
         log,
     } = beginning;
     let begun = mono();
+    for notice in &config.notices {
+        tracing::warn!("{notice}");
+    }
     let mut store = store::load(&config).await?;
     if let Some(log) = log {
         store.log = log;
@@ -129,7 +143,8 @@ pub(super) async fn start(
     let certificates = Certificates::open(&config, &keyring, member)?;
     let imported = import::edits(&config, &store).await?;
     let block_list = Arc::new(block_list(&config)?);
-    let (listener, listen) = serving::listen(&config.listen).await?;
+    let doors = Doors::open(&config).await?;
+    let (listen, map) = (doors.listen, doors.map.as_ref().map(|door| door.listen));
     let groups = Groups::default();
     let auth = Arc::new(Auth::new(users, groups.back.clone()));
     let parts = Parts {
@@ -140,12 +155,13 @@ pub(super) async fn start(
         block_list: &block_list,
         recent: &logging.recent,
     };
-    let opened = parts.open(&groups, &keyring, listener, listen).await?;
+    let opened = parts.open(&groups, &keyring, doors).await?;
     let notice = Started {
         member,
         name: config.name.clone(),
         cluster: config.cluster.clone(),
         listen,
+        map,
         ca: config.data.ca_file(),
         own_certificate: config.certificate.is_some(),
         user: config.user.clone(),
@@ -198,8 +214,7 @@ impl Parts<'_> {
         &self,
         groups: &Groups,
         keyring: &Keyring,
-        listener: TcpListener,
-        listen: SocketAddr,
+        doors: Doors,
     ) -> Result<Opened, DaemonError> {
         let Self {
             config,
@@ -214,7 +229,7 @@ impl Parts<'_> {
             keyring,
             member: store.identity.member,
             generation: store.generation,
-            listen,
+            listen: doors.listen,
             app,
             client: client.clone(),
             tasks: &groups.contact,
@@ -246,19 +261,17 @@ impl Parts<'_> {
             tasks: back.clone(),
             exchange,
             met: sync::meeter(app, back),
+            taken: Arc::default(),
         };
-        back.spawn(
-            Keeper {
-                app: app.clone(),
-                strong: strong.clone(),
-                file: store.file.clone(),
-                tasks: back.clone(),
-            }
-            .run(),
-        );
-        let api = self.api(back, directory, metrics, strong.clone());
-        let answerer = api::front(api, peer::router(door));
-        groups.front.spawn(serve(listener, serving, answerer));
+        self.keep_copy(&strong, back);
+        let behind = Behind {
+            config,
+            desk: Desk::new(self.api(back, directory, metrics.clone(), strong.clone())),
+            metrics,
+            replication: &replication,
+            tasks: &groups.front,
+        };
+        doors.serve(serving, door, &behind);
         let forgotten = self.keep(back, &contacts, peers, scrub);
         Ok(Opened {
             contacts,
@@ -266,6 +279,17 @@ impl Parts<'_> {
             forgotten,
             strong,
         })
+    }
+
+    /// Keeps `store.json` up to date.
+    fn keep_copy(&self, strong: &Strong, tasks: &Tasks) {
+        let keeper = Keeper {
+            app: self.store.app.clone(),
+            strong: strong.clone(),
+            file: self.store.file.clone(),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(keeper.run());
     }
 
     /// The way to the peers.
@@ -407,6 +431,7 @@ fn tell_host(config: &Config, notice: &Started, ca: &str) -> Result<(), DaemonEr
         cluster: notice.cluster.clone(),
         pid: std::process::id(),
         listen: notice.listen,
+        map: notice.map,
         discovery_port: Some(config.discovery_port),
         interfaces: config.interfaces.clone(),
         own_certificate: config.certificate.as_ref().map(|files| {
@@ -433,7 +458,11 @@ impl Running {
             tokio::select! {
                 asked = signals.next() => match asked {
                     Asked::Stop => return Ok(()),
-                    Asked::Reload => self.reload(reread),
+                    Asked::Reload => {
+                        supervisor::tell(&Word::Reloading);
+                        self.reload(reread);
+                        supervisor::tell(&Word::Ready(&told_ready(self)));
+                    }
                 },
                 why = self.trouble() => return Err(why),
             }

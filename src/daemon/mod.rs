@@ -8,6 +8,7 @@
 //! | `import` | edits of `store.json`, taken at the start |
 //! | `snapshot` | keeps `store.json` up to date |
 //! | `serving` | certificates, the listener, its limits |
+//! | `faces` | the other faces: their listeners, and what they work with |
 //! | `directory` | the member table as the API shows it |
 //! | `metrics` | what the parts count, as the API shows it |
 //! | `contact` | ties the membership driver to the rest |
@@ -28,6 +29,7 @@ mod contact;
 mod directory;
 pub mod embedded;
 mod error;
+mod faces;
 mod forgotten;
 mod import;
 mod logging;
@@ -71,6 +73,8 @@ pub struct Started {
     pub cluster: ClusterId,
     /// Where its API listens.
     pub listen: SocketAddr,
+    /// Where its map face listens, if it does.
+    pub map: Option<SocketAddr>,
     /// The file with the certificate authority that clients trust.
     pub ca: PathBuf,
     /// Whether clients are shown the operator's own certificate instead.

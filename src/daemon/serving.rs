@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::config::{Config, Listen};
 use crate::io::addresses::host_addresses;
 use crate::io::clock;
-use crate::io::serve::{ServeCounters, ServeLimits, Serving};
+use crate::io::serve::{ServeCounters, ServeLimits, Serving, Speaks};
 use crate::io::tasks::Tasks;
 use crate::io::tls::{CertificateFiles, Keyring, LeafNames, TlsIdentity, TlsServer, Trust};
 use crate::model::MemberId;
@@ -96,14 +96,18 @@ fn leaf_names(fixed: &[String]) -> LeafNames {
     )
 }
 
-/// Binds the API's port.
-pub(super) async fn listen(listen: &Listen) -> Result<(TcpListener, SocketAddr), DaemonError> {
+/// Binds a port; `flag` is the one that chose it.
+pub(super) async fn listen(
+    listen: &Listen,
+    flag: &'static str,
+) -> Result<(TcpListener, SocketAddr), DaemonError> {
     let bound = match (TcpListener::bind(listen.first).await, listen.without_ipv6) {
         (Err(error), Some(instead)) if has_no_ipv6(&error) => TcpListener::bind(instead).await,
         (bound, _) => bound,
     };
     let refused = |why| DaemonError::Listen {
         address: listen.first,
+        flag,
         why,
     };
     let listener = bound.map_err(refused)?;
@@ -126,7 +130,18 @@ pub(super) fn serving(
     tasks: &Tasks,
 ) -> (Serving, Arc<ServeCounters>) {
     let counters = Arc::new(ServeCounters::default());
-    let limits = ServeLimits {
+    let serving = Serving {
+        speaks: Speaks::Https(certificates.server.clone()),
+        limits: limits(config),
+        counters: counters.clone(),
+        tasks: tasks.clone(),
+    };
+    (serving, counters)
+}
+
+/// Bounds on what strangers may take, on every port of this member.
+pub(super) fn limits(config: &Config) -> ServeLimits {
+    ServeLimits {
         handshake: config.timeouts.handshake,
         header: config.timeouts.header,
         body_idle: config.timeouts.body,
@@ -135,12 +150,5 @@ pub(super) fn serving(
         streams: u32::try_from(config.limits.streams).unwrap_or(u32::MAX),
         drain: config.stop_timeout.mul_f64(0.5),
         ..ServeLimits::default()
-    };
-    let serving = Serving {
-        tls: certificates.server.clone(),
-        limits,
-        counters: counters.clone(),
-        tasks: tasks.clone(),
-    };
-    (serving, counters)
+    }
 }

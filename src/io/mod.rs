@@ -9,6 +9,7 @@ pub mod random;
 pub mod recent;
 pub mod serve;
 pub mod snapshot;
+pub mod supervisor;
 pub mod tasks;
 #[cfg(feature = "test-clock")]
 mod test_clock;

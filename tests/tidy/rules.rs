@@ -23,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ),
     (
         "faces",
-        &["model", "config", "protocol", "strong", "io", "app"],
+        &["model", "config", "protocol", "strong", "io", "app", "api"],
     ),
     (
         "daemon",

@@ -3,6 +3,7 @@
 //! Bodies are messages of [`crate::protocol::message`]. To everybody else these paths do not exist.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -48,6 +49,8 @@ pub struct PeerParts {
     pub exchange: Exchanger,
     /// Who hears what peers tell of themselves.
     pub met: Meeter,
+    /// Exchanges that peers began: pushes, and comparisons of the stores.
+    pub taken: Arc<AtomicU64>,
 }
 
 /// Where the paths of the door begin.
@@ -112,6 +115,9 @@ async fn take(parts: &PeerParts, request: Request) -> Result<Response, Problem> 
 
 async fn reply(parts: &PeerParts, from: MemberId, ask: Ask) -> Result<Reply, Problem> {
     let app = &parts.app;
+    if matches!(ask, Ask::Push { .. } | Ask::Meet(_)) {
+        parts.taken.fetch_add(1, Ordering::Relaxed);
+    }
     if let Ask::Standings(told) = ask {
         app.upkeep(Upkeep::Standings(told)).await?;
         return Ok(Reply::Standings(decisions(&app.view().store)));

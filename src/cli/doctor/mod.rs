@@ -196,6 +196,7 @@ mod tests {
             cluster: "prod".parse().unwrap(),
             pid: 1,
             listen: "127.0.0.1:4711".parse().unwrap(),
+            map: None,
             discovery_port: Some(4242),
             interfaces: vec!["lo".to_owned()],
             own_certificate: None,

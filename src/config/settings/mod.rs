@@ -3,6 +3,7 @@
 
 mod asking;
 mod behaviour;
+mod faces;
 mod identity;
 mod limits;
 mod network;
@@ -10,12 +11,13 @@ mod network;
 use super::setting::Setting;
 pub use asking::*;
 pub use behaviour::*;
+pub use faces::*;
 pub use identity::*;
 pub use limits::*;
 pub use network::*;
 
 /// Every setting, in the order of the help.
-pub static SETTINGS: [&Setting; 42] = [
+pub static SETTINGS: [&Setting; 45] = [
     &CLUSTER,
     &NAME,
     &DATA,
@@ -30,6 +32,9 @@ pub static SETTINGS: [&Setting; 42] = [
     &INTERFACE,
     &DISCOVER,
     &DISCOVERY_PORT,
+    &MAP_LISTEN,
+    &MAP_EXPOSE,
+    &MAP_NODE,
     &MAX_CLOCK_SKEW,
     &KEEP_DELETED,
     &FORGET_AFTER,

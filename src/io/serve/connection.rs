@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::Version;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -24,10 +26,10 @@ use super::counters::ServeCounters;
 use super::exchange::Exchange;
 use super::plain_http::{self, TLS_HANDSHAKE};
 use super::watched::Watched;
-use super::{Connection, Shared};
+use super::{Connection, Shared, Speaks};
 use crate::io::clock;
 use crate::io::tasks::Tasks;
-use crate::io::tls::{Audience, PeerLeaf, TlsRefusal};
+use crate::io::tls::{Audience, PeerLeaf, TlsRefusal, TlsServer};
 use crate::protocol::Mono;
 
 /// The most that hyper buffers of one connection (HTTP/1.1) or answer (HTTP/2), in bytes.
@@ -54,27 +56,50 @@ enum NoHandshake {
 /// Serves one connection to its end.
 pub(super) async fn run(shared: Arc<Shared>, stream: TcpStream, remote: SocketAddr, slot: Slot) {
     prepare(&stream);
+    match shared.serving.speaks.clone() {
+        Speaks::Https(tls) => greet(&shared, &tls, stream, remote, &slot).await,
+        Speaks::Http => {
+            let connection = Connection { remote, peer: None };
+            talk(&shared, stream, connection, Version::HTTP_11).await;
+        }
+    }
+    drop(slot);
+}
+
+/// Shakes hands, and goes on from there.
+async fn greet(
+    shared: &Arc<Shared>,
+    tls: &TlsServer,
+    stream: TcpStream,
+    remote: SocketAddr,
+    slot: &Slot,
+) {
     let counters = &shared.serving.counters;
     let limit = shared.serving.limits.handshake;
-    let greeting = Box::pin(handshake(&shared, stream, &slot));
+    let greeting = Box::pin(handshake(shared, tls, stream, slot));
     let greeted = tokio::select! {
         greeted = tokio::time::timeout(limit, greeting) => greeted,
         () = shared.drain.cancelled() => return,
     };
     match greeted {
-        Ok(Ok((stream, peer))) => talk(&shared, stream, Connection { remote, peer }).await,
+        Ok(Ok((stream, peer))) => {
+            let version = match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Version::HTTP_2,
+                _ => Version::HTTP_11,
+            };
+            talk(shared, stream, Connection { remote, peer }, version).await;
+        }
         Ok(Err(NoHandshake::Silence | NoHandshake::Plain)) => {}
         Ok(Err(NoHandshake::Full)) => ServeCounters::count(&counters.refused_by_limit),
         Ok(Err(NoHandshake::Failed(audience, why))) => {
             ServeCounters::count(&counters.handshake_failures);
-            complain(&shared, remote, audience, &why);
+            complain(shared, remote, audience, &why);
         }
         Err(_too_late) => {
             ServeCounters::count(&counters.handshake_failures);
             tracing::debug!(%remote, "handshake took too long");
         }
     }
-    drop(slot);
 }
 
 /// A peer with another secret is an operator's mistake, to be seen; but once, for it goes on
@@ -115,6 +140,7 @@ fn prepare(stream: &TcpStream) {
 
 async fn handshake(
     shared: &Shared,
+    tls: &TlsServer,
     stream: TcpStream,
     slot: &Slot,
 ) -> Result<(TlsStream<TcpStream>, Option<PeerLeaf>), NoHandshake> {
@@ -131,7 +157,7 @@ async fn handshake(
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream)
         .await
         .map_err(failed)?;
-    let (audience, config) = shared.serving.tls.face(start.client_hello().server_name());
+    let (audience, config) = tls.face(start.client_hello().server_name());
     if audience == Audience::Client && slot.is_for_peers_only() {
         return Err(NoHandshake::Full);
     }
@@ -149,10 +175,12 @@ async fn handshake(
 }
 
 /// Speaks HTTP until either side has had enough.
-async fn talk(shared: &Arc<Shared>, stream: TlsStream<TcpStream>, connection: Connection) {
+async fn talk<S>(shared: &Arc<Shared>, stream: S, connection: Connection, version: Version)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let limits = &shared.serving.limits;
     let activity = Arc::new(Activity::new(clock::mono()));
-    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let remote = connection.remote;
     let exchange = Exchange {
         shared: shared.clone(),
@@ -160,7 +188,7 @@ async fn talk(shared: &Arc<Shared>, stream: TlsStream<TcpStream>, connection: Co
         connection,
     };
     let service = service_fn(move |request| exchange.answer(request));
-    let end = if is_http2 {
+    let end = if version == Version::HTTP_2 {
         let connection = http2_builder(shared).serve_connection(TokioIo::new(stream), service);
         watch_over(connection, shared, &activity).await
     } else {

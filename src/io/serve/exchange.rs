@@ -15,7 +15,7 @@ use super::answerer::Answerer;
 use super::counters::ServeCounters;
 use super::request_body::{Leave, RequestBody, read_away};
 use super::response_body::{InFlight, ResponseBody};
-use super::{Connection, Shared};
+use super::{Connection, Shared, Speaks};
 
 const TOO_MANY_HEADERS: &str = concat!(
     r#"{"type":"about:blank","title":"Request Header Fields Too Large","status":431,"#,
@@ -36,6 +36,17 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
+    /// Whether what a handler leaves of a body is read away before the answer's end. On HTTP/2 a
+    /// reset would overtake the answer. Over plain HTTP simple clients send all before they read,
+    /// and would find the connection torn down instead of the answer; but one that asks first
+    /// whether it may send is not told to.
+    fn reads_away(&self, request: &Request<Incoming>) -> bool {
+        match self.shared.serving.speaks {
+            Speaks::Https(_) => request.version() == http::Version::HTTP_2,
+            Speaks::Http => !request.headers().contains_key(header::EXPECT),
+        }
+    }
+
     /// Answers one request.
     pub(super) fn answer(
         &self,
@@ -44,14 +55,14 @@ impl Exchange {
         let in_flight = InFlight::begin(&self.activity);
         let limits = &self.shared.serving.limits;
         let fits = request.headers().len() <= limits.headers;
-        let is_h2 = request.version() == http::Version::HTTP_2;
+        let reads_away = self.reads_away(&request);
         let tasks = self.shared.serving.tasks.clone();
         let mut request = request.map(|body| {
             if body.is_end_stream() {
                 Body::empty()
             } else {
                 let read = move |body| tasks.spawn_until_stop(read_away(body));
-                let leave = is_h2.then(|| Box::new(read) as Leave<_>);
+                let leave = reads_away.then(|| Box::new(read) as Leave<_>);
                 Body::new(RequestBody::new(body, limits, leave))
             }
         });

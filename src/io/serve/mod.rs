@@ -1,4 +1,5 @@
-//! Serving HTTPS: an accept loop of our own, because every limit on a stranger begins here.
+//! Serving HTTPS, and plain HTTP where a face asks for it: an accept loop of our own, because every
+//! limit on a stranger begins here.
 //!
 //! The idea: one task per connection. It shakes hands within a time limit, learns whether a peer
 //! or a client is calling, hands requests to the answerer, and is watched by [`activity`], a small
@@ -63,14 +64,23 @@ const CUT: Duration = Duration::from_secs(1);
 /// What a server works with.
 #[derive(Clone, Debug)]
 pub struct Serving {
-    /// Certificates and whom to trust.
-    pub tls: Arc<TlsServer>,
+    /// What is spoken on the port.
+    pub speaks: Speaks,
     /// Bounds on what strangers may take.
     pub limits: ServeLimits,
     /// Where it counts; shared with the metrics.
     pub counters: Arc<ServeCounters>,
     /// Owns every task of the server; its stop begins the drain.
     pub tasks: Tasks,
+}
+
+/// What is spoken on a port.
+#[derive(Clone, Debug)]
+pub enum Speaks {
+    /// HTTPS, HTTP/1.1 or 2, with these certificates and this trust.
+    Https(Arc<TlsServer>),
+    /// HTTP/1.1 without TLS: for the loopback, and networks that the operator answers for.
+    Http,
 }
 
 /// Who is calling: put into the extensions of every request.

@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::io::clock;
 use crate::io::http_client::{ApiClient, ApiOptions};
-use crate::io::serve::{ServeCounters, ServeLimits, Serving, serve};
+use crate::io::serve::{ServeCounters, ServeLimits, Serving, Speaks, serve};
 use crate::io::tasks::Tasks;
 use crate::io::tls::{
     CertificateFiles, Keyring, LeafNames, Offer, Secret, Secrets, TlsIdentity, TlsServer, Trust,
@@ -93,7 +93,7 @@ impl Start {
         let tasks = Tasks::new();
         let counters = Arc::new(ServeCounters::default());
         let serving = Serving {
-            tls: tls.clone(),
+            speaks: Speaks::Https(tls.clone()),
             limits: self.limits,
             counters: counters.clone(),
             tasks: tasks.clone(),
