@@ -11,6 +11,7 @@
 //! | [`io`] | thin shells around the world: clock, randomness, tasks, UDP, TLS, disk, HTTP client |
 //! | [`app`] | what a member can do, whoever asks: one handle, used by every face |
 //! | [`api`] | the HTTPS face: `/v1`, the peers' door, authentication, problems |
+//! | [`faces`] | the other listeners: zgossip |
 //! | [`daemon`] | the composition root: builds the parts, owns every task, stops them in order |
 //! | [`cli`] | one file per command |
 //!
@@ -21,6 +22,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod faces;
 pub mod io;
 pub mod model;
 pub mod protocol;

@@ -31,4 +31,7 @@ mod strong_problem;
 mod v1;
 
 pub use server::{About, ApiParts, front};
-pub use v1::{MemberDirectory, MemberState, MemberView};
+pub use v1::{
+    MemberDirectory, MemberState, MemberView, ZgossipBound, ZgossipDirectory, ZgossipServer,
+    ZgossipView,
+};

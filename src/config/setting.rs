@@ -113,6 +113,8 @@ pub enum Section {
     Limits,
     /// Replication and stopping.
     Behaviour,
+    /// The protocols of older systems.
+    Faces,
     /// What is logged, and how.
     Log,
     /// How a client command finds and asks a member.
@@ -128,6 +130,7 @@ impl Section {
             Self::Security => "Security",
             Self::Limits => "Limits",
             Self::Behaviour => "Behaviour",
+            Self::Faces => "Faces",
             Self::Log => "Log",
             Self::Client => "Connection",
         }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use crate::api::auth::Auth;
 use crate::api::metrics::Metrics;
 use crate::api::peer::{self, PeerParts};
-use crate::api::{self, About, ApiParts};
+use crate::api::{self, About, ApiParts, ZgossipDirectory};
 use crate::app::Strong;
 use crate::config::{Config, MemberFile};
 use crate::io::clock::{mono, wall};
@@ -37,6 +37,7 @@ use super::store::{self, OpenStore};
 use super::strong::{self, StrongParts};
 use super::{
     DaemonError, Reread, Started, VERSION, backlog, clocks, forgotten, import, metrics, sync,
+    zgossip,
 };
 
 /// How long a stop waits for peers to take what was written last.
@@ -234,6 +235,8 @@ impl Parts<'_> {
         let metrics = metrics::registry(table, of, &replication, &peers, &counters);
         metrics::scrub(&metrics, &scrub);
         let strong = self.strong(client, contacts.table.clone(), back).await?;
+        let zgossip = zgossip::start(config, app, &strong, &groups.front).await?;
+        zgossip::metrics(&metrics, zgossip.as_ref());
         let door = PeerParts {
             app: app.clone(),
             strong: strong.clone(),
@@ -250,7 +253,8 @@ impl Parts<'_> {
             }
             .run(),
         );
-        let api = self.api(back, directory, metrics, strong.clone());
+        let zgossip = zgossip::directory(zgossip.as_ref());
+        let api = self.api(back, directory, metrics, strong.clone(), zgossip);
         let answerer = api::front(api, peer::router(door));
         groups.front.spawn(serve(listener, serving, answerer));
         let forgotten = self.keep(back, &contacts, peers, scrub);
@@ -355,6 +359,7 @@ impl Parts<'_> {
         members: Arc<Directory>,
         metrics: Arc<Metrics>,
         strong: Strong,
+        zgossip: Option<Arc<dyn ZgossipDirectory>>,
     ) -> ApiParts {
         let Self {
             config,
@@ -367,6 +372,7 @@ impl Parts<'_> {
             strong,
             auth: (*auth).clone(),
             members,
+            zgossip,
             metrics,
             tasks: tasks.clone(),
             body_limit: config.limits.body_bytes,

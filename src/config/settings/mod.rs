@@ -3,6 +3,7 @@
 
 mod asking;
 mod behaviour;
+mod faces;
 mod identity;
 mod limits;
 mod network;
@@ -10,12 +11,13 @@ mod network;
 use super::setting::Setting;
 pub use asking::*;
 pub use behaviour::*;
+pub use faces::*;
 pub use identity::*;
 pub use limits::*;
 pub use network::*;
 
 /// Every setting, in the order of the help.
-pub static SETTINGS: [&Setting; 42] = [
+pub static SETTINGS: [&Setting; 46] = [
     &CLUSTER,
     &NAME,
     &DATA,
@@ -53,6 +55,10 @@ pub static SETTINGS: [&Setting; 42] = [
     &BODY_TIMEOUT,
     &IDLE_TIMEOUT,
     &PEER_TIMEOUT,
+    &ZGOSSIP_BIND,
+    &ZGOSSIP_CONNECT,
+    &ZGOSSIP_NODE,
+    &ZGOSSIP_EXPOSE,
     &SERVER,
     &CA,
     &OUTPUT,

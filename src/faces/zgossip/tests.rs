@@ -1,0 +1,1 @@
+//! The face over a real store, against raw sockets.
