@@ -222,7 +222,10 @@ impl<'a> Running<'a> {
         let Shared {
             tuples, counters, ..
         } = self.shared;
-        tuples.write(batch, counters).await.map_err(Why::Unable)?;
+        let refused = tuples.write(batch, counters).await.map_err(Why::Unable)?;
+        for key in refused {
+            self.link.forget(&key);
+        }
         end
     }
 

@@ -136,17 +136,22 @@ impl Tuples {
         versions.iter().any(|version| is_it(version))
     }
 
-    /// Writes what others published; a key that the store does not take is counted and left out.
+    /// Writes what others published; gives the keys that the store does not take, which are counted.
     ///
     /// # Errors
     /// If the store takes nothing now: the others have to say it again later.
-    pub(super) async fn write(&self, batch: Batch, counters: &Counters) -> Result<(), EditError> {
+    pub(super) async fn write(
+        &self,
+        batch: Batch,
+        counters: &Counters,
+    ) -> Result<Vec<KeyName>, EditError> {
+        let mut refused = Vec::new();
         if batch.is_empty() {
-            return Ok(());
+            return Ok(refused);
         }
         if self.is_strong() {
             Counters::add(&counters.refused, batch.len());
-            return Ok(());
+            return Ok(batch.into_keys().collect());
         }
         let count = batch.len();
         match self.try_write(batch.clone()).await {
@@ -154,15 +159,18 @@ impl Tuples {
             Err(why) if !is_about_the_key(&why) => return Err(why),
             Err(_) => {
                 for (key, value) in batch {
-                    match self.try_write(Batch::from([(key, value)])).await {
+                    match self.try_write(Batch::from([(key.clone(), value)])).await {
                         Ok(()) => Counters::count(&counters.written),
-                        Err(why) if is_about_the_key(&why) => Counters::count(&counters.refused),
+                        Err(why) if is_about_the_key(&why) => {
+                            Counters::count(&counters.refused);
+                            refused.push(key);
+                        }
                         Err(why) => return Err(why),
                     }
                 }
             }
         }
-        Ok(())
+        Ok(refused)
     }
 
     async fn try_write(&self, keys: Batch) -> Result<(), EditError> {

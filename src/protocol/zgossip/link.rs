@@ -20,7 +20,8 @@
 //! others keep swapping values beyond us, what returns to a value again and again is damped: taken
 //! once at the end of growing pauses.
 //!
-//! Invariant: memory per connection is bounded by the number of keys, whatever is said on it.
+//! Invariant: memory per connection is bounded by the number of keys in the store, whatever is said
+//! on it: of keys that the store does not take nothing is kept.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -120,6 +121,7 @@ pub enum Verdict {
 pub struct Link {
     keys: HashMap<KeyName, Register>,
     echoes: bool,
+    has_begun: bool,
     /// When the other end may no longer be telling what it remembers.
     memory_until: Mono,
     damped: BTreeMap<KeyName, Mono>,
@@ -152,12 +154,13 @@ impl Link {
     pub fn begin(&mut self, now: Mono) {
         self.keys.clear();
         self.damped.clear();
+        self.has_begun = true;
         self.memory_until = now.plus(MEMORY_PAUSE);
     }
 
     /// The other end said something about a key of which the store has `held`.
     pub fn said(&mut self, now: Mono, key: &KeyName, said: Said, held: Held) -> Verdict {
-        let in_memory = now < self.memory_until;
+        let in_memory = !self.has_begun || now < self.memory_until;
         if in_memory {
             self.memory_until = now.plus(MEMORY_PAUSE);
         }
@@ -230,6 +233,17 @@ impl Link {
         register.awaited.push_back((print, now));
         register.ours = Some(print);
         true
+    }
+
+    /// The store does not take what was said about this key: nothing is kept of it.
+    pub fn forget(&mut self, key: &KeyName) {
+        self.keys.remove(key);
+        self.damped.remove(key);
+    }
+
+    /// How many keys something is known of.
+    pub fn known(&self) -> usize {
+        self.keys.len()
     }
 
     /// A key whose pause is over: what the other end said last of it is to be written if it differs

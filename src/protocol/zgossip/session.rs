@@ -195,7 +195,12 @@ impl Session {
             }
             (Stage::Connected, Message::Publish(tuple)) => out.push(Effect::Tuple(tuple)),
             (_, Message::Ping) => out.push(said(&Message::Pong)),
-            (_, Message::Hello | Message::Publish(_) | Message::Pong | Message::Invalid) => {
+            (_, message) => {
+                // One that was on its way when the connection was lost comes before HELLO. czmq
+                // drops it, and its client does not say it again.
+                if let Message::Publish(tuple) = message {
+                    out.push(Effect::Tuple(tuple));
+                }
                 self.stage = Stage::Start;
                 out.push(said(&Message::Invalid));
                 out.push(Effect::Pause);

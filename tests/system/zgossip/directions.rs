@@ -25,7 +25,7 @@ fn a_node_of_czmq_connects_and_tuples_go_both_ways() {
     node.has("after-idle", "ours");
     has(&member, "after-idle-alpha", "A");
     let shown = status(&member);
-    assert_eq!(shown["tuples"], 6, "{shown}");
+    assert_eq!(shown["tuples"], 7, "{shown}");
     assert_eq!(shown["connections"], 1, "{shown}");
     assert_eq!(counter(&member, "connections_accepted"), 1);
     assert_eq!(counter(&member, "malformed"), 0);
@@ -122,10 +122,13 @@ fn a_deleted_key_is_not_brought_back_by_who_still_has_it() {
     // Another one comes and says it, and both go on.
     let mut second = scene.node();
     second.say("publish gone 1");
-    second.say("publish sign here");
     second.say(&format!("connect {}", endpoint(&member)));
+    second.say("publish sign here");
     has(&member, "sign", "here");
     first.has("sign", "here");
+    // What both had, and the word that one said and the other repeated.
+    let ask = || counter(&member, "tuples_received");
+    until("all was said", SOON, ask, |count| *count == 4);
     assert_eq!(value(&member, "gone"), "");
     // What changes there is news again.
     first.say("publish gone 2");

@@ -97,7 +97,7 @@ int main (void)
             obey (node, line);
         }
         else
-        if (zpoller_terminated (poller))
+            /*  A pipe whose other end is gone is in an error, not readable. */
             break;
     }
     /*  At once: an actor that still reconnects would keep its sockets for long. */

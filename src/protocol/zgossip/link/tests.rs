@@ -130,6 +130,8 @@ fn what_is_remembered_is_looked_up_before_it_is_news() {
         first.said(at(0.55), &other, said, live("y")),
         Verdict::Recall
     );
+    let mut before_hello = Link::default();
+    assert_eq!(says(&mut before_hello, 9.0, "a", live("b")), Verdict::Recall);
     let mut later = link();
     assert_eq!(says(&mut later, 0.6, "a", live("b")), Verdict::Write);
     // What was deleted is looked up however late it is said for the first time.
@@ -211,6 +213,16 @@ fn a_key_that_goes_back_and_forth_is_damped_and_new_values_are_not() {
         );
         assert_eq!(found, Verdict::Write, "{round}");
     }
+}
+
+#[test]
+fn nothing_is_kept_of_a_key_that_the_store_refused() {
+    let mut link = link();
+    assert_eq!(says(&mut link, 0.0, "a", Held::Never), Verdict::Write);
+    assert_eq!(link.known(), 1);
+    link.forget(&key());
+    assert_eq!(link.known(), 0);
+    assert_eq!(says(&mut link, 0.1, "a", Held::Never), Verdict::Write);
 }
 
 mod network;

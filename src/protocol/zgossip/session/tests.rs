@@ -114,7 +114,7 @@ fn the_servers_states_are_those_of_czmq() {
     let tuple = || vec![Effect::Tuple(alpha_pre())];
     let table = [
         (false, HELLO, begin(), true),
-        (false, PUBLISH, invalid(), false),
+        (false, PUBLISH, [tuple(), invalid()].concat(), false),
         (false, PING, pong(), false),
         (false, PONG, invalid(), false),
         (false, INVALID, invalid(), false),
