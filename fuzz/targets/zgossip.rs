@@ -107,8 +107,8 @@ fn bounded(octets: &[u8], piece: usize) {
     let mut decoder = Decoder::new(VALUE_LIMIT);
     for piece in octets.chunks(piece) {
         decoder.push(piece);
-        while let Ok(Some(_)) = decoder.next() {}
-        if decoder.next().is_err() {
+        while let Ok(Some(_)) = decoder.next_input() {}
+        if decoder.next_input().is_err() {
             return;
         }
         assert!(decoder.waiting() <= VALUE_LIMIT + 9);

@@ -14,7 +14,7 @@ use super::Bound;
 use crate::config::{Bind, Connect, Endpoint};
 
 /// After how long without a sign of its host a connection is given up.
-const HOST_GONE: Duration = Duration::from_secs(60);
+const HOST_GONE: Duration = Duration::from_mins(1);
 /// How long the look-up of a name may take, and then each of its addresses.
 const DIAL: Duration = Duration::from_secs(5);
 /// How many addresses of a name are tried.

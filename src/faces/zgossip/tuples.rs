@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::counters::Counters;
 use crate::app::{App, Condition, Edit, EditError, Request, Strong};
 use crate::io::tasks::Tasks;
-use crate::model::{Applied, Change, KeyName, NodeName, TooOld, Value, Version, WallTime};
+use crate::model::{Applied, Change, KeyName, Node, NodeName, TooOld, Value, Version, WallTime};
 use crate::protocol::zgossip::{Held, Print, Tuple};
 
 /// The author of what others publish.
@@ -58,7 +58,7 @@ impl Tuples {
     pub(super) fn count(&self) -> usize {
         let view = self.app.view();
         let node = view.store.node(self.node.as_str());
-        node.map_or(0, |node| node.live())
+        node.map_or(0, Node::live)
     }
 
     /// All keys that readers see, and the revision of which that is true.

@@ -44,7 +44,7 @@ const RETURNS: u32 = 50;
 /// The window in which returns are counted, and the first pause of a damped key.
 const CALM: Duration = Duration::from_secs(5);
 /// The longest pause of a damped key.
-const CALM_MOST: Duration = Duration::from_secs(60);
+const CALM_MOST: Duration = Duration::from_mins(1);
 /// The most keys of a connection that wait for the end of their pause.
 const DAMPED: usize = 1000;
 
@@ -55,8 +55,12 @@ pub struct Print(u64);
 impl Print {
     /// The print of these octets.
     pub fn of(value: &[u8]) -> Self {
-        let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(value).as_bytes();
-        Self(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+        let hash = blake3::hash(value);
+        let (half, _) = hash.as_bytes().split_at(8);
+        Self(
+            half.iter()
+                .fold(0, |bits, octet| bits << 8 | u64::from(*octet)),
+        )
     }
 }
 

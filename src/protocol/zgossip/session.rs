@@ -124,7 +124,7 @@ impl Session {
         self.heard = now;
         self.decoder.push(octets);
         loop {
-            let taken = match self.decoder.next() {
+            let taken = match self.decoder.next_input() {
                 Ok(None) => return,
                 Ok(Some(input)) => self.input(now, input, out),
                 Err(fault) => Err(fault),

@@ -147,7 +147,7 @@ impl Decoder {
     ///
     /// # Errors
     /// If what arrived cannot be ZMTP within the limits. The decoder is of no use then.
-    pub fn next(&mut self) -> Result<Option<Input>, Fault> {
+    pub fn next_input(&mut self) -> Result<Option<Input>, Fault> {
         if self.greeted {
             self.frame()
         } else {

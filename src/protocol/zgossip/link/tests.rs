@@ -131,7 +131,10 @@ fn what_is_remembered_is_looked_up_before_it_is_news() {
         Verdict::Recall
     );
     let mut before_hello = Link::default();
-    assert_eq!(says(&mut before_hello, 9.0, "a", live("b")), Verdict::Recall);
+    assert_eq!(
+        says(&mut before_hello, 9.0, "a", live("b")),
+        Verdict::Recall
+    );
     let mut later = link();
     assert_eq!(says(&mut later, 0.6, "a", live("b")), Verdict::Write);
     // What was deleted is looked up however late it is said for the first time.

@@ -24,7 +24,7 @@ fn inputs(octets: &[u8], piece: usize) -> Result<Vec<Input>, Fault> {
     let mut inputs = Vec::new();
     for piece in octets.chunks(piece) {
         decoder.push(piece);
-        while let Some(input) = decoder.next()? {
+        while let Some(input) = decoder.next_input()? {
             inputs.push(input);
         }
     }
@@ -186,7 +186,7 @@ proptest! {
         'all: for piece in pieces {
             decoder.push(&piece);
             loop {
-                match decoder.next() {
+                match decoder.next_input() {
                     Ok(None) => break,
                     Ok(Some(_)) => {}
                     Err(_) => break 'all,
