@@ -136,7 +136,7 @@ impl Tuples {
         versions.iter().any(|version| is_it(version))
     }
 
-    /// Writes what others published; gives the keys that the store does not take, which are counted.
+    /// Writes what others published; gives the keys that the store does not take, which it counts.
     ///
     /// # Errors
     /// If the store takes nothing now: the others have to say it again later.
