@@ -5,6 +5,7 @@ pub(crate) mod datagram;
 pub(crate) mod names;
 pub(crate) mod peer_body;
 pub(crate) mod store_json;
+pub(crate) mod zgossip;
 
 /// What came of an input, coarsely: inputs of a new shape are worth keeping to mutate further.
 pub(crate) type Shape = String;

@@ -36,4 +36,7 @@ mod v1;
 pub use inside::{Asked, Inside, encoded};
 pub use route::decode;
 pub use server::{About, ApiParts, Desk, finish, front};
-pub use v1::{MemberDirectory, MemberState, MemberView};
+pub use v1::{
+    MemberDirectory, MemberState, MemberView, ZgossipBound, ZgossipDirectory, ZgossipServer,
+    ZgossipView,
+};

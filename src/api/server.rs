@@ -43,7 +43,7 @@ use super::problem::Problem;
 use super::reply;
 use super::route::Route;
 use super::session;
-use super::v1::{self, MemberDirectory};
+use super::v1::{self, MemberDirectory, ZgossipDirectory};
 
 /// What this face works with.
 pub struct ApiParts {
@@ -55,6 +55,8 @@ pub struct ApiParts {
     pub auth: Arc<Auth>,
     /// The members that this one knows.
     pub members: Arc<dyn MemberDirectory>,
+    /// The zgossip face, if it is on.
+    pub zgossip: Option<Arc<dyn ZgossipDirectory>>,
     /// Where requests are counted; shared with whoever has something to show in `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Owns the work that blocks.

@@ -62,6 +62,15 @@ pub enum Edit {
         /// The keys to set or delete.
         keys: BTreeMap<KeyName, Option<Value>>,
     },
+    /// Sets some keys of a node, each until its own expiry; it is made if it is missing. A key that
+    /// has these octets already, whatever their media type, is written again only if that makes
+    /// them last longer. For faces whose publishers say the same again and again.
+    Publish {
+        /// The node.
+        node: NodeName,
+        /// The keys to set, and from when on readers do not see them (none: never).
+        keys: BTreeMap<KeyName, (Value, Option<WallTime>)>,
+    },
     /// Deletes a node that is there, with all its keys.
     DeleteNode {
         /// The node.
@@ -116,6 +125,7 @@ impl Edit {
             | Self::Restore { node, .. }
             | Self::ReplaceNode { node, .. }
             | Self::PatchNode { node, .. }
+            | Self::Publish { node, .. }
             | Self::DeleteNode { node }
             | Self::Configure { node, .. } => node,
         }
@@ -129,6 +139,7 @@ impl Edit {
             Self::SetKey { .. }
             | Self::Restore { .. }
             | Self::ReplaceNode { .. }
+            | Self::Publish { .. }
             | Self::Configure { .. } => false,
         }
     }
@@ -142,6 +153,9 @@ impl Edit {
                 keys.iter()
                     .filter_map(|(key, value)| Some((key, value.as_ref()?))),
             ),
+            Self::Publish { keys, .. } => {
+                Box::new(keys.iter().map(|(key, (value, _))| (key, value)))
+            }
             Self::DeleteKey { .. }
             | Self::Restore { .. }
             | Self::DeleteNode { .. }
@@ -240,6 +254,15 @@ impl Writing<'_, '_> {
                     }
                 }
             }
+            Edit::Publish { node, keys } => {
+                self.make_node(node);
+                for (key, (value, expires)) in keys {
+                    if self.is_news(node, key, value, *expires) {
+                        let content = Content::Value(value.clone());
+                        self.version_until(node, key, content, *expires);
+                    }
+                }
+            }
             Edit::DeleteNode { node } => self.register(node, NodeState::Deleted),
             Edit::Configure {
                 node,
@@ -288,6 +311,24 @@ impl Writing<'_, '_> {
         }
     }
 
+    /// Whether other octets are there than these, or these for a shorter time.
+    fn is_news(
+        &self,
+        node: &NodeName,
+        key: &KeyName,
+        value: &Value,
+        expires: Option<WallTime>,
+    ) -> bool {
+        let Some(version) = self.current(node, key) else {
+            return true;
+        };
+        let is_same = version.value().map(|there| &there.octets) == Some(&value.octets);
+        let lasts = version
+            .expires
+            .is_none_or(|at| expires.is_some_and(|new| new <= at));
+        !(is_same && lasts)
+    }
+
     /// A node that is written to is present from then on, also when its last key goes.
     fn make_node(&mut self, node: &NodeName) {
         let register = self.scene.store.register(node.as_str());
@@ -329,6 +370,16 @@ impl Writing<'_, '_> {
     }
 
     fn version(&mut self, node: &NodeName, key: &KeyName, content: Content) {
+        self.version_until(node, key, content, None);
+    }
+
+    fn version_until(
+        &mut self,
+        node: &NodeName,
+        key: &KeyName,
+        content: Content,
+        expires: Option<WallTime>,
+    ) {
         let old = self
             .scene
             .store
@@ -352,7 +403,7 @@ impl Writing<'_, '_> {
                 .collect(),
             author: self.author.clone(),
             written: self.scene.now,
-            expires: None,
+            expires,
             content,
         };
         self.changes.push(Change::Key {

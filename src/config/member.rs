@@ -14,6 +14,7 @@ use super::faces::{self, MapFace};
 use super::hidden::Hidden;
 use super::layers::{Layers, Source};
 use super::settings as s;
+use super::zgossip::{Zgossip, zgossip};
 use crate::model::ClusterId;
 
 /// Everything that a member needs to know before it starts. Ranges and defaults are those of
@@ -70,6 +71,8 @@ pub struct Config {
     pub limits: Limits,
     /// Bounds on how long they may take.
     pub timeouts: Timeouts,
+    /// The face for zgossip, if it is on.
+    pub zgossip: Option<Zgossip>,
     /// What is logged: directives of `tracing`, known to be right.
     pub log: String,
     /// How it is logged.
@@ -197,6 +200,7 @@ impl Config {
             },
             limits: limits(&mut c),
             timeouts: timeouts(&mut c),
+            zgossip: zgossip(&mut c),
             log: c.value(&s::LOG, log),
             log_format: match c.choice(&s::LOG_FORMAT) {
                 Some(1) => LogFormat::Json,

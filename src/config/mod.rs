@@ -13,6 +13,7 @@
 //! | `address` | hosts, ports, and how members are found |
 //! | `checker` | reads values out of the layers, collects every refusal |
 //! | `member`, `client` | the checked configuration of a member, and of a client command |
+//! | `zgossip` | endpoints of the zgossip face |
 //! | `data_dir` | the files in a data directory that other programs on this host may read |
 //! | `faces` | the checked configuration of the other faces |
 //! | `stand_in` | variables of a system that gaggle stands in for |
@@ -34,6 +35,7 @@ pub mod settings;
 mod stand_in;
 #[cfg(test)]
 mod tests;
+mod zgossip;
 
 pub use address::{Discover, Endpoint, Listen};
 pub use checker::{InForce, Refusal, Refusals};
@@ -45,3 +47,4 @@ pub use layers::{Environment, Flags, Layers, LayersError, Source};
 pub use member::{CertificateFiles, Config, Founders, Limits, LogFormat, Repair, Strong, Timeouts};
 pub use read::{duration, show_duration, show_size, size};
 pub use setting::{Kind, Preset, Section, Setting, Use};
+pub use zgossip::{Bind, Connect, Zgossip};

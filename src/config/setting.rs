@@ -128,7 +128,7 @@ impl Section {
             Self::Cluster => "Cluster",
             Self::Network => "Network",
             Self::Security => "Security",
-            Self::Faces => "Other faces",
+            Self::Faces => "Faces",
             Self::Limits => "Limits",
             Self::Behaviour => "Behaviour",
             Self::Log => "Log",

@@ -29,6 +29,9 @@ pub enum DaemonError {
     /// The cluster forgot this member while it was away. It sets its copy aside and begins again.
     #[error("the cluster forgot this member while it was away")]
     Forgotten,
+    /// The zgossip face cannot listen.
+    #[error("zgossip: {0}")]
+    Zgossip(#[from] crate::faces::zgossip::BindError),
     /// The log of the strong side cannot be used.
     #[error("the strong side: {0}")]
     Strong(String),

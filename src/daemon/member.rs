@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use crate::api::auth::Auth;
 use crate::api::metrics::Metrics;
 use crate::api::peer::PeerParts;
-use crate::api::{About, ApiParts, Desk};
+use crate::api::{About, ApiParts, Desk, ZgossipDirectory};
 use crate::app::{BlockList, Strong};
 use crate::config::{Config, MemberFile};
 use crate::io::clock::{mono, wall};
@@ -38,6 +38,7 @@ use super::store::{self, OpenStore};
 use super::strong::{self, StrongParts};
 use super::{
     DaemonError, Reread, Started, VERSION, backlog, clocks, forgotten, import, metrics, sync,
+    zgossip,
 };
 
 /// How long a stop waits for peers to take what was written last.
@@ -255,6 +256,8 @@ impl Parts<'_> {
         let metrics = metrics::registry(table, of, &replication, &peers, &counters);
         metrics::scrub(&metrics, &scrub);
         let strong = self.strong(client, contacts.table.clone(), back).await?;
+        let zgossip = zgossip::start(config, app, &strong, &groups.front).await?;
+        zgossip::metrics(&metrics, zgossip.as_ref());
         let door = PeerParts {
             app: app.clone(),
             strong: strong.clone(),
@@ -264,9 +267,11 @@ impl Parts<'_> {
             taken: Arc::default(),
         };
         self.keep_copy(&strong, back);
+        let zgossip = zgossip::directory(zgossip.as_ref());
+        let api = self.api(back, directory, metrics.clone(), strong.clone(), zgossip);
         let behind = Behind {
             config,
-            desk: Desk::new(self.api(back, directory, metrics.clone(), strong.clone())),
+            desk: Desk::new(api),
             metrics,
             replication: &replication,
             tasks: &groups.front,
@@ -385,6 +390,7 @@ impl Parts<'_> {
         members: Arc<Directory>,
         metrics: Arc<Metrics>,
         strong: Strong,
+        zgossip: Option<Arc<dyn ZgossipDirectory>>,
     ) -> ApiParts {
         let Self {
             config,
@@ -399,6 +405,7 @@ impl Parts<'_> {
             strong,
             auth: (*auth).clone(),
             members,
+            zgossip,
             metrics,
             tasks: tasks.clone(),
             body_limit: config.limits.body_bytes,

@@ -19,6 +19,7 @@
 //! | `backlog` | what is held aside, and what waits for members that are away |
 //! | `embedded` | members inside a program: the strong side as a library |
 //! | `strong` | starts the strong side, and is the world around its engine |
+//! | `zgossip` | starts the zgossip face |
 //! | `scrub` | compares disk, memory and digest, and mends |
 //! | `logging`, `signals` | log lines out, signals in |
 
@@ -47,6 +48,7 @@ mod store;
 mod strong;
 mod sync;
 mod upkeep;
+mod zgossip;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

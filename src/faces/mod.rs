@@ -2,3 +2,4 @@
 //! of them listens unless it is asked to.
 
 pub mod map;
+pub mod zgossip;

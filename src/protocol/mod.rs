@@ -7,6 +7,7 @@ pub mod collect;
 pub mod message;
 pub mod push;
 pub mod sync;
+pub mod zgossip;
 
 use std::time::Duration;
 

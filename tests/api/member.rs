@@ -220,6 +220,7 @@ fn make(id: MemberId, limits: Limits, body_limit: usize, strong: Strong) -> Memb
         app: app.clone(),
         auth: auth.clone(),
         members: directory.clone(),
+        zgossip: None,
         metrics: metrics.clone(),
         tasks,
         body_limit,

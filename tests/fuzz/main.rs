@@ -9,7 +9,7 @@ mod driver;
 mod targets;
 
 use driver::fuzz;
-use targets::{datagram, names, peer_body, store_json};
+use targets::{datagram, names, peer_body, store_json, zgossip};
 
 #[test]
 fn names_in_paths_hold_for_any_bytes() {
@@ -29,6 +29,11 @@ fn bodies_of_peers_hold_for_any_bytes() {
 #[test]
 fn a_store_json_holds_for_any_bytes() {
     fuzz("store_json", &store_json::seeds(), store_json::run);
+}
+
+#[test]
+fn connections_of_zgossip_hold_for_any_bytes() {
+    fuzz("zgossip", &zgossip::seeds(), zgossip::run);
 }
 
 #[test]

@@ -10,3 +10,4 @@ mod harness;
 mod hosts;
 mod processes;
 mod strong;
+mod zgossip;

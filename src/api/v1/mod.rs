@@ -19,6 +19,7 @@ mod strong_key;
 mod strong_node;
 mod txn;
 mod version;
+mod zgossip;
 
 use axum::body::Body;
 use http::request::Parts;
@@ -33,6 +34,7 @@ use super::server::{Answer, Api, Call, Verb};
 pub(super) use strong_key::commit as commit_strong;
 
 pub use members::{MemberDirectory, MemberState, MemberView};
+pub use zgossip::{ZgossipBound, ZgossipDirectory, ZgossipServer, ZgossipView};
 
 /// The answer of a resource that needs no credentials and tells nothing secret, if it is one.
 pub(super) fn open(api: &Api, route: Route<'_>, verb: Verb, head: &Parts) -> Option<Answer> {

@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::members::{MemberState, MemberView};
+use super::zgossip;
 use crate::api::reply;
 use crate::api::server::{Answer, Call};
 use crate::app::{App, Strong};
@@ -35,6 +36,7 @@ struct Status<'a> {
     members: Members,
     ready: bool,
     strong: StrongView,
+    zgossip: zgossip::Shown,
     disk: DiskView,
 }
 
@@ -242,6 +244,7 @@ pub(super) async fn get(call: &Call<'_>) -> Answer {
         collecting,
         members: Members::count(&members),
         strong: StrongView::of(&parts.strong),
+        zgossip: zgossip::Shown::of(parts.zgossip.as_ref()),
         ready: parts.app.health().first_failure().is_none(),
         disk,
     };

@@ -17,7 +17,7 @@ pub use limits::*;
 pub use network::*;
 
 /// Every setting, in the order of the help.
-pub static SETTINGS: [&Setting; 45] = [
+pub static SETTINGS: [&Setting; 49] = [
     &CLUSTER,
     &NAME,
     &DATA,
@@ -35,6 +35,10 @@ pub static SETTINGS: [&Setting; 45] = [
     &MAP_LISTEN,
     &MAP_EXPOSE,
     &MAP_NODE,
+    &ZGOSSIP_BIND,
+    &ZGOSSIP_CONNECT,
+    &ZGOSSIP_NODE,
+    &ZGOSSIP_EXPOSE,
     &MAX_CLOCK_SKEW,
     &KEEP_DELETED,
     &FORGET_AFTER,
