@@ -31,4 +31,4 @@ mod strong_problem;
 mod v1;
 
 pub use server::{About, ApiParts, front};
-pub use v1::{MemberDirectory, MemberState, MemberView};
+pub use v1::{FoundView, MemberDirectory, MemberState, MemberView, Outcome, WayView};

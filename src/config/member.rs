@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::address::{Discover, Endpoint, Listen};
+use super::address::{Endpoint, Listen};
 use super::checker::{Checker, InForce, Refusals};
 use super::data_dir::DataDir;
+use super::discover::Discover;
 use super::hidden::Hidden;
 use super::layers::{Layers, Source};
 use super::settings as s;

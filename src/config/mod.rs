@@ -10,7 +10,8 @@
 //! | `layers` | where a value is looked for |
 //! | `file` | the TOML file |
 //! | `read` | numbers, sizes, durations as text |
-//! | `address` | hosts, ports, and how members are found |
+//! | `address` | hosts and ports |
+//! | `discover` | in which ways members are found, and the file that names some |
 //! | `checker` | reads values out of the layers, collects every refusal |
 //! | `member`, `client` | the checked configuration of a member, and of a client command |
 //! | `data_dir` | the files in a data directory that other programs on this host may read |
@@ -20,6 +21,7 @@ mod address;
 mod checker;
 mod client;
 mod data_dir;
+mod discover;
 mod file;
 mod hidden;
 mod layers;
@@ -30,10 +32,11 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use address::{Discover, Endpoint, Listen};
+pub use address::{Endpoint, Listen};
 pub use checker::{InForce, Refusal, Refusals};
 pub use client::{ClientConfig, Output, ServerUrl};
 pub use data_dir::{DataDir, MemberFile};
+pub use discover::{BadLine, Discover, DnsName, HOSTS_FILE_BYTES, HOSTS_LIMIT, hosts_of};
 pub use hidden::Hidden;
 pub use layers::{Environment, Flags, Layers, LayersError, Source};
 pub use member::{CertificateFiles, Config, Founders, Limits, LogFormat, Repair, Strong, Timeouts};

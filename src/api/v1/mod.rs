@@ -29,7 +29,7 @@ use super::reply;
 use super::route::{OBSERVE, Route};
 use super::server::{Answer, Api, Call, Verb};
 
-pub use members::{MemberDirectory, MemberState, MemberView};
+pub use members::{FoundView, MemberDirectory, MemberState, MemberView, Outcome, WayView};
 
 /// The answer of a resource that needs no credentials and tells nothing secret, if it is one.
 pub(super) fn open(api: &Api, route: Route<'_>, verb: Verb, head: &Parts) -> Option<Answer> {

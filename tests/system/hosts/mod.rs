@@ -4,5 +4,7 @@ mod absent;
 mod addresses;
 mod cuts;
 mod discovery;
+mod names;
 mod network;
 mod strangers;
+mod without_udp;
