@@ -37,6 +37,6 @@ pub use inside::{Asked, Inside, encoded};
 pub use route::decode;
 pub use server::{About, ApiParts, Desk, finish, front};
 pub use v1::{
-    MemberDirectory, MemberState, MemberView, ZgossipBound, ZgossipDirectory, ZgossipServer,
-    ZgossipView,
+    FoundView, MemberDirectory, MemberState, MemberView, Outcome, WayView, ZgossipBound,
+    ZgossipDirectory, ZgossipServer, ZgossipView,
 };

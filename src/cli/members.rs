@@ -17,7 +17,8 @@ use crate::io::http_client::ApiRequest;
 /// List the members of the cluster, or forget one
 ///
 /// As the member that answers sees them; it is marked with a star. A member that belongs to the
-/// cluster and was not seen since that one started is dead and has no address.
+/// cluster and was not seen since that one started is dead and has no address. One that datagrams
+/// (UDP) do not reach is watched over HTTPS, which its state says.
 #[derive(clap::Args)]
 pub(super) struct Members {
     #[command(subcommand)]
@@ -225,6 +226,9 @@ fn rows(members: &Value) -> Rows {
         if let Some(who) = member.get("forgotten_by").and_then(Value::as_str) {
             state = format!("{state} by {who}");
         }
+        if field("watched_over") == "https" {
+            state.push_str(" over https");
+        }
         let name = format!("{}{}", field("name"), if is_self { "*" } else { "" });
         let sync = match is_in_sync {
             Some(true) => "yes",
@@ -263,6 +267,17 @@ mod tests {
 
     fn known(id: &str, name: &str, state: &str) -> Known {
         Known::of(&json!({"id": id, "name": name, "state": state}))
+    }
+
+    #[test]
+    fn a_member_that_is_watched_over_https_says_so() {
+        let members = json!([
+            {"name": "a", "state": "alive", "watched_over": "https", "in_sync": true},
+            {"name": "b", "state": "alive", "watched_over": "udp", "in_sync": true},
+        ]);
+        let shown = rows(&members).raw();
+        assert!(shown.contains("alive over https"), "{shown}");
+        assert_eq!(shown.matches("over").count(), 1, "{shown}");
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Rows {
     }
 
     /// Tab-separated, without a heading.
-    fn raw(&self) -> String {
+    pub(super) fn raw(&self) -> String {
         let lines = self.rows.iter().map(|(cells, _)| cells.join("\t") + "\n");
         lines.collect()
     }

@@ -1,4 +1,4 @@
-//! Hosts and ports as text, and the list of ways in which members are found.
+//! Hosts and ports as text.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -135,72 +135,6 @@ impl fmt::Display for Listen {
     }
 }
 
-/// In which ways members are found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Discover {
-    /// Whether beacons are sent and heard by multicast.
-    pub multicast: bool,
-    /// Members to be asked, by name or address; the port is that of their REST API.
-    pub contacts: Vec<Endpoint>,
-}
-
-impl FromStr for Discover {
-    type Err = String;
-
-    /// Reads a comma-separated list. `static:` opens a list of hosts that goes on until the next
-    /// word with a method's name; `none` stands alone.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut found = Self::default();
-        if text.trim() == "none" {
-            return Ok(found);
-        }
-        let mut in_hosts = false;
-        for item in text.split(',').map(str::trim) {
-            if item == "multicast" {
-                found.multicast = true;
-                in_hosts = false;
-            } else if let Some(host) = item.strip_prefix("static:") {
-                found.contacts.push(contact(host)?);
-                in_hosts = true;
-            } else if let Some(method) = method_of_later(item) {
-                return Err(later(method));
-            } else if in_hosts {
-                found.contacts.push(contact(item)?);
-            } else {
-                return Err(format!("\"{item}\" is no way to find members"));
-            }
-        }
-        Ok(found)
-    }
-}
-
-impl fmt::Display for Discover {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let multicast = self.multicast.then(|| "multicast".to_owned());
-        let contacts = self.contacts.iter().map(|host| format!("static:{host}"));
-        let all: Vec<String> = multicast.into_iter().chain(contacts).collect();
-        f.write_str(if all.is_empty() { "none" } else { "" })?;
-        f.write_str(&all.join(","))
-    }
-}
-
-/// A method that this version does not have; `dns:8000` after `static:` is a host named `dns`.
-fn method_of_later(item: &str) -> Option<&'static str> {
-    let (method, rest) = item.split_once(':')?;
-    let is_port = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit());
-    ["dns", "file"]
-        .into_iter()
-        .find(|known| *known == method && !is_port)
-}
-
-fn later(method: &str) -> String {
-    format!("\"{method}:\" comes later and is not in this version")
-}
-
-fn contact(text: &str) -> Result<Endpoint, String> {
-    text.parse().map_err(|why| format!("in \"{text}\": {why}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,46 +186,6 @@ mod tests {
             "1.2.3.4:x",
         ] {
             assert!(bad.parse::<Listen>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn ways_in_are_a_list_in_which_static_opens_a_list_of_hosts() {
-        let cases = [
-            ("multicast", "multicast"),
-            ("none", "none"),
-            ("static:a", "static:a"),
-            ("static:a,b", "static:a,static:b"),
-            ("static:a,static:b", "static:a,static:b"),
-            (
-                "multicast,static:a:8000,static:b",
-                "multicast,static:a:8000,static:b",
-            ),
-            ("static:a,b:1,multicast", "multicast,static:a,static:b:1"),
-            ("static:[::1]:8000, ::1", "static:[::1]:8000,static:::1"),
-            ("static:a,dns:8000", "static:a,static:dns:8000"),
-        ];
-        for (text, shown) in cases {
-            assert_eq!(
-                text.parse::<Discover>().unwrap().to_string(),
-                shown,
-                "{text}"
-            );
-        }
-        let bad = [
-            ("", "\"\" is no way"),
-            ("a", "\"a\" is no way"),
-            ("multicast,a", "\"a\" is no way"),
-            ("static:", "in \"\""),
-            ("static:a,", "in \"\""),
-            ("static:a,none b", "in \"none b\""),
-            ("dns:gaggle.svc", "comes later"),
-            ("static:a,dns:gaggle", "comes later"),
-            ("file:/etc/peers", "comes later"),
-        ];
-        for (text, part) in bad {
-            let why = text.parse::<Discover>().unwrap_err();
-            assert!(why.contains(part), "{text}: {why}");
         }
     }
 }

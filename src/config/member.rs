@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::address::{Discover, Endpoint, Listen};
+use super::address::{Endpoint, Listen};
 use super::checker::{Checker, InForce, Refusals};
 use super::credentials;
 use super::data_dir::DataDir;
+use super::discover::Discover;
 use super::faces::{self, MapFace};
 use super::hidden::Hidden;
 use super::layers::{Layers, Source};

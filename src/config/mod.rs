@@ -10,7 +10,8 @@
 //! | `layers` | where a value is looked for |
 //! | `file` | the TOML file |
 //! | `read` | numbers, sizes, durations as text |
-//! | `address` | hosts, ports, and how members are found |
+//! | `address` | hosts and ports |
+//! | `discover` | in which ways members are found, and the file that names some |
 //! | `checker` | reads values out of the layers, collects every refusal |
 //! | `member`, `client` | the checked configuration of a member, and of a client command |
 //! | `zgossip` | endpoints of the zgossip face |
@@ -24,6 +25,7 @@ mod checker;
 mod client;
 mod credentials;
 mod data_dir;
+mod discover;
 mod faces;
 mod file;
 mod hidden;
@@ -37,10 +39,11 @@ mod stand_in;
 mod tests;
 mod zgossip;
 
-pub use address::{Discover, Endpoint, Listen};
+pub use address::{Endpoint, Listen};
 pub use checker::{InForce, Refusal, Refusals};
 pub use client::{ClientConfig, Output, ServerUrl};
 pub use data_dir::{DataDir, MemberFile};
+pub use discover::{BadLine, Discover, DnsName, HOSTS_FILE_BYTES, HOSTS_LIMIT, hosts_of};
 pub use faces::{MapFace, Reach};
 pub use hidden::Hidden;
 pub use layers::{Environment, Flags, Layers, LayersError, Source};

@@ -245,7 +245,7 @@ fn a_members_values_have_their_own_reasons() {
             flag("interface", "eth0,,lo"),
             "\"\" is no name or address of an interface",
         ),
-        (flag("discover", "dns:x"), "comes later"),
+        (flag("discover", "dns:10.0.0.1"), "use static:"),
         (flag("discover", "broadcast"), "no way to find members"),
         (flag("log", "gaggle=loud"), "--log is \"gaggle=loud\""),
         (flag("tls-key", "x"), "it goes only together with tls-cert"),

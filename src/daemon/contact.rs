@@ -22,7 +22,7 @@ use crate::model::MemberId;
 use crate::protocol::envelope::{BootId, DatagramKey};
 use crate::protocol::membership::Generation;
 
-use super::membership::{self, Asked, Doors, Exchange, MembershipConfig, MembershipHandle, Seed};
+use super::membership::{self, Asked, Doors, Exchange, Matter, MembershipConfig, MembershipHandle};
 use super::{DaemonError, VERSION};
 
 /// How long an exchange of states may take.
@@ -41,10 +41,18 @@ pub(super) struct Contact<'a> {
     pub(super) tasks: &'a Tasks,
 }
 
-/// Starts the driver; gives its handle and the door for states that arrive over HTTPS.
+/// The doors for what peers send over HTTPS.
+pub(super) struct Entrances {
+    /// For states.
+    pub(super) exchange: Exchanger,
+    /// For datagrams.
+    pub(super) relay: Exchanger,
+}
+
+/// Starts the driver; gives its handle and the doors for what arrives over HTTPS.
 pub(super) async fn start(
     contact: Contact<'_>,
-) -> Result<(MembershipHandle, Exchanger), DaemonError> {
+) -> Result<(MembershipHandle, Entrances), DaemonError> {
     let (asked_in, asked) = mpsc::channel(64);
     let doors = Doors {
         exchange: Arc::new(Https(contact.client.clone())),
@@ -54,7 +62,11 @@ pub(super) async fn start(
     let config = settings(&contact).await?;
     let handle = membership::start(contact.tasks, config, doors)
         .map_err(|error| DaemonError::Discovery(error.to_string()))?;
-    Ok((handle, door(asked_in)))
+    let entrances = Entrances {
+        exchange: door(asked_in.clone(), Matter::State),
+        relay: door(asked_in, Matter::Datagrams),
+    };
+    Ok((handle, entrances))
 }
 
 async fn settings(contact: &Contact<'_>) -> Result<MembershipConfig, DaemonError> {
@@ -65,7 +77,6 @@ async fn settings(contact: &Contact<'_>) -> Result<MembershipConfig, DaemonError
         ..
     } = contact;
     let keys = std::iter::once(&keyring.first).chain(&keyring.also);
-    let seeds = config.discover.contacts.iter();
     Ok(MembershipConfig {
         cluster: config.cluster.clone(),
         member: contact.member,
@@ -81,10 +92,7 @@ async fn settings(contact: &Contact<'_>) -> Result<MembershipConfig, DaemonError
             InterfaceChoice::Only(config.interfaces.clone())
         },
         udp_port: config.discovery_port,
-        multicast: config.discover.multicast,
-        seeds: seeds
-            .map(|seed| Seed::new(&seed.host, seed.api_port()))
-            .collect(),
+        discover: config.discover.clone(),
         keys: keys
             .map(|keys| DatagramKey::from_bytes(*keys.datagram))
             .collect(),
@@ -137,16 +145,35 @@ impl Exchange for Https {
         }
         .boxed()
     }
+
+    fn relay(
+        &self,
+        target: SocketAddr,
+        member: MemberId,
+        body: Bytes,
+    ) -> BoxFuture<'_, Result<Bytes, String>> {
+        let target = Target {
+            address: target,
+            member: Some(member),
+        };
+        async move {
+            let path = "/v1/peer/datagrams";
+            let answer = self.0.post(&target, path, body, EXCHANGE).await;
+            answer.map_err(|error| error.to_string())
+        }
+        .boxed()
+    }
 }
 
 /// The way in: what peers post goes to the driver.
-fn door(asked: mpsc::Sender<Asked>) -> Exchanger {
+fn door(asked: mpsc::Sender<Asked>, matter: Matter) -> Exchanger {
     Arc::new(move |member, body| {
         let asked = asked.clone();
         async move {
             let (reply, answer) = oneshot::channel();
             let sent = asked.try_send(Asked {
                 member,
+                matter,
                 body,
                 reply,
             });

@@ -7,7 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::api::{MemberDirectory, MemberState, MemberView};
+use super::membership::{Tried, WayReport};
+use crate::api::{FoundView, MemberDirectory, MemberState, MemberView, Outcome, WayView};
 use crate::app::App;
 use crate::io::clock::{mono, wall};
 use crate::model::{MemberId, Standing};
@@ -19,6 +20,9 @@ use crate::protocol::push::Push;
 pub(super) struct Directory {
     pub(super) app: App,
     pub(super) table: watch::Receiver<Arc<MemberTable>>,
+    pub(super) ways: watch::Receiver<Arc<Vec<WayReport>>>,
+    /// Whether beacons are sent and heard.
+    pub(super) multicast: bool,
     pub(super) push: Arc<Mutex<Push>>,
 }
 
@@ -52,6 +56,57 @@ impl MemberDirectory for Directory {
         }
         members.into_values().collect()
     }
+
+    fn ways(&self) -> Vec<WayView> {
+        let table = self.table.borrow().clone();
+        let reports = self.ways.borrow().clone();
+        let multicast = self.multicast.then(|| by_multicast(&table));
+        let others = reports.iter().map(|report| way(report, &table));
+        multicast.into_iter().chain(others).collect()
+    }
+}
+
+/// Whose beacons were heard.
+fn by_multicast(table: &MemberTable) -> WayView {
+    let heard = table.others.values().filter(|row| row.beaconed);
+    let found = heard.map(|row| FoundView {
+        address: row.https,
+        outcome: Outcome::Member,
+        member: Some(row.name.as_str().to_owned()),
+        why: None,
+    });
+    WayView {
+        way: "multicast".to_owned(),
+        asked: None,
+        trouble: None,
+        found: found.collect(),
+    }
+}
+
+fn way(report: &WayReport, table: &MemberTable) -> WayView {
+    let found = report.found.iter().map(|(address, tried)| {
+        let (outcome, member, why) = match tried {
+            Tried::NotYet => (Outcome::NotTried, None, None),
+            Tried::Ourselves => (Outcome::Itself, None, None),
+            Tried::Failed(why) => (Outcome::Failed, None, Some(why.clone())),
+            Tried::Member(id) => {
+                let name = table.find(*id).map(|row| row.name.as_str().to_owned());
+                (Outcome::Member, name.or(Some(id.to_string())), None)
+            }
+        };
+        FoundView {
+            address: *address,
+            outcome,
+            member,
+            why,
+        }
+    });
+    WayView {
+        way: report.way.clone(),
+        asked: report.asked,
+        trouble: report.trouble.clone(),
+        found: found.collect(),
+    }
 }
 
 impl Directory {
@@ -73,6 +128,11 @@ impl Directory {
             lag_ms: lag.and_then(|lag| u64::try_from(lag.as_millis()).ok()),
             digest,
             in_sync: digest == Some(own),
+            watched_over: match row.https_only {
+                _ if is_self || !row.state.is_live() => None,
+                true => Some("https"),
+                false => Some("udp"),
+            },
             clock_offset_ms: if is_self {
                 Some(0)
             } else {
@@ -103,6 +163,7 @@ fn unseen(member: MemberId, standing: &Standing) -> MemberView {
         lag_ms: None,
         digest: None,
         in_sync: false,
+        watched_over: None,
         clock_offset_ms: None,
         forgotten_by,
         is_self: false,

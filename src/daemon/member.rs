@@ -235,7 +235,7 @@ impl Parts<'_> {
             client: client.clone(),
             tasks: &groups.contact,
         };
-        let (contacts, exchange) = contact::start(contact).await?;
+        let (contacts, entrances) = contact::start(contact).await?;
         let peers = Peers::new(client.clone(), config.timeouts.peer);
         let replication = replication::start(
             app,
@@ -250,6 +250,8 @@ impl Parts<'_> {
         let directory = Arc::new(Directory {
             app: app.clone(),
             table: contacts.table.clone(),
+            ways: contacts.ways.clone(),
+            multicast: config.discover.multicast,
             push: replication.push.clone(),
         });
         let (table, of) = (&contacts.table, &directory);
@@ -262,7 +264,8 @@ impl Parts<'_> {
             app: app.clone(),
             strong: strong.clone(),
             tasks: back.clone(),
-            exchange,
+            exchange: entrances.exchange,
+            relay: entrances.relay,
             met: sync::meeter(app, back),
             taken: Arc::default(),
         };

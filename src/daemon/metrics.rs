@@ -148,12 +148,22 @@ fn membership(metrics: &Metrics, table: &Table) {
             told.collect()
         },
     );
+    let watched = table.clone();
+    metrics.gauge_fn(
+        "gaggle_members_over_https",
+        "Live members that are watched over HTTPS, for want of UDP.",
+        #[expect(clippy::cast_precision_loss, reason = "members are few")]
+        move || {
+            let table = watched.borrow().clone();
+            table.live().filter(|row| row.https_only).count() as f64
+        },
+    );
     datagrams(metrics, table);
 }
 
 /// What came and went between members.
 fn datagrams(metrics: &Metrics, table: &Table) {
-    let rows: [Count<Counts>; 9] = [
+    let rows: [Count<Counts>; 11] = [
         (
             "gaggle_datagrams_accepted",
             "Datagrams opened and accepted.",
@@ -192,6 +202,14 @@ fn datagrams(metrics: &Metrics, table: &Table) {
         ),
         ("gaggle_member_deaths", "Members declared dead.", |c| {
             c.deaths
+        }),
+        (
+            "gaggle_relays",
+            "Requests that carried datagrams over HTTPS, for want of UDP.",
+            |c| c.relays,
+        ),
+        ("gaggle_relay_failures", "Such requests that failed.", |c| {
+            c.failed_relays
         }),
     ];
     for (name, help, count) in rows {
@@ -335,6 +353,7 @@ mod tests {
             lag_ms: None,
             digest: None,
             in_sync: false,
+            watched_over: None,
             clock_offset_ms: None,
             forgotten_by: None,
             is_self: false,

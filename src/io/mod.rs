@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod clock;
 pub mod disk;
+pub mod dns;
 pub mod host;
 pub mod http_client;
 pub mod random;

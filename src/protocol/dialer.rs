@@ -1,9 +1,9 @@
 //! The dialer: whom to ask over HTTPS who is not (or not any more) known to be alive.
 //!
-//! Three kinds of address wait here: *seeds* from `--discover static:`, *hints* from beacons, and
-//! members that are *dead*. Each is tried, then again with growing, jittered pauses: seeds and dead
-//! members for ever (two halves must meet again after a cut of any length), hints a few times (the
-//! next beacon brings them again). The number of addresses and of dials under way is bounded.
+//! Three kinds of address wait here: *seeds* from the ways of `--discover`, *hints* from beacons,
+//! and members that are *dead*. Each is tried, then again with growing, jittered pauses: seeds and
+//! dead members for ever (two halves must meet again after a cut of any length), hints a few times
+//! (the next beacon brings them again). The number of addresses and of dials under way is bounded.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -103,6 +103,8 @@ struct Entry {
     next: Mono,
     last: Option<Mono>,
     under_way: bool,
+    /// How the last dial ended.
+    outcome: Option<Outcome>,
 }
 
 /// Whom to dial, and when.
@@ -126,6 +128,11 @@ impl Dialer {
     /// How many addresses are kept.
     pub fn waiting(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How the last dial of `address` ended, if it is kept and was dialled.
+    pub fn outcome(&self, address: SocketAddr) -> Option<Outcome> {
+        self.entries.get(&address)?.outcome
     }
 
     fn seeds(&mut self, now: Mono, seeds: &[SocketAddr]) {
@@ -177,6 +184,7 @@ impl Dialer {
             next,
             last: None,
             under_way: false,
+            outcome: None,
         };
         self.entries.insert(address, entry);
     }
@@ -199,6 +207,7 @@ impl Dialer {
             return;
         };
         entry.under_way = false;
+        entry.outcome = Some(outcome);
         let pause = match outcome {
             Outcome::Met(member) => {
                 entry.member = Some(member);

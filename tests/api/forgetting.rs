@@ -41,6 +41,7 @@ async fn know(member: &Member, id: u64, name: &str, state: MemberState) {
         lag_ms: None,
         digest: None,
         in_sync: false,
+        watched_over: None,
         clock_offset_ms: None,
         forgotten_by: (state == MemberState::Forgotten).then(|| "bob".to_owned()),
         is_self: false,

@@ -13,7 +13,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use gaggle::api::auth::{Auth, PasswordHash, Users, hash_password};
 use gaggle::api::metrics::Metrics;
-use gaggle::api::{About, ApiParts, MemberDirectory, MemberState, MemberView, front};
+use gaggle::api::{
+    About, ApiParts, FoundView, MemberDirectory, MemberState, MemberView, Outcome, WayView, front,
+};
 use gaggle::app::{App, BlockList, Health, Ledger, LedgerParts, Limits, Published, Strong, Writer};
 use gaggle::io::disk::{DataDir, Disk, Opening};
 use gaggle::io::recent::Recent;
@@ -118,6 +120,7 @@ impl MemberDirectory for Directory {
             lag_ms: Some(0),
             digest: Some(0xab),
             in_sync: true,
+            watched_over: None,
             clock_offset_ms: Some(0),
             forgotten_by: None,
             is_self: true,
@@ -126,6 +129,7 @@ impl MemberDirectory for Directory {
             id: MemberId::from_u64(8),
             name: "eight".into(),
             state: MemberState::Suspect,
+            watched_over: Some("https"),
             lag_ms: None,
             digest: None,
             in_sync: false,
@@ -136,6 +140,21 @@ impl MemberDirectory for Directory {
         let mut members = vec![myself, other];
         members.extend(self.more.lock().unwrap().iter().cloned());
         members
+    }
+
+    fn ways(&self) -> Vec<WayView> {
+        let found = FoundView {
+            address: "192.0.2.8:8000".parse().unwrap(),
+            outcome: Outcome::Member,
+            member: Some("eight".into()),
+            why: None,
+        };
+        vec![WayView {
+            way: "dns:gaggle.example".into(),
+            asked: Some(WallTime::from_millis(1_800_000_000_000)),
+            trouble: None,
+            found: vec![found],
+        }]
     }
 }
 

@@ -99,7 +99,15 @@ async fn status_counts_what_the_member_holds() {
             "tombstones": 1,
             "bytes": 5, "conflicts": 0, "held_aside": { "count": 0 }, "ready": true,
             "strong": { "state": "off" },
-            "members": { "alive": 1, "suspect": 1, "dead": 0, "left": 0, "forgotten": 0 },
+            "members": {
+                "alive": 1, "suspect": 1, "dead": 0, "left": 0, "forgotten": 0, "over_https": 1,
+            },
+            "discovery": [{
+                "way": "dns:gaggle.example", "asked": "2027-01-15T08:00:00Z", "trouble": null,
+                "found": [{
+                    "address": "192.0.2.8:8000", "outcome": "member", "member": "eight",
+                }],
+            }],
         })
     );
 }
@@ -115,12 +123,13 @@ async fn members_are_listed_for_clients_to_fail_over() {
             { "id": "0000000000000007", "name": "seven", "address": "192.0.2.7:8000",
               "state": "alive",
               "incarnation": 1, "version": "0.1.0", "since": since, "lag_ms": 0,
-              "digest": "000000000000000000000000000000ab", "in_sync": true, "clock_offset_ms": 0,
-              "self": true },
+              "digest": "000000000000000000000000000000ab", "in_sync": true,
+              "watched_over": null, "clock_offset_ms": 0, "self": true },
             { "id": "0000000000000008", "name": "eight", "address": "192.0.2.7:8000",
               "state": "suspect",
               "incarnation": 1, "version": "0.1.0", "since": since, "lag_ms": null,
-              "digest": null, "in_sync": false, "clock_offset_ms": -12, "self": false },
+              "digest": null, "in_sync": false,
+              "watched_over": "https", "clock_offset_ms": -12, "self": false },
         ]})
     );
 }

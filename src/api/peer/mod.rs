@@ -29,7 +29,10 @@ mod raft;
 /// The largest body that a peer may send: a message, or one value of the greatest size allowed.
 const BODY_BYTES: usize = 128 << 20;
 
-/// Takes a peer's membership state and gives ours.
+/// The largest body with datagrams.
+const DATAGRAMS_BYTES: usize = 64 << 10;
+
+/// Takes a peer's membership state, or datagrams of its, and gives ours.
 pub type Exchanger =
     Arc<dyn Fn(MemberId, Bytes) -> BoxFuture<'static, Result<Bytes, Problem>> + Send + Sync>;
 
@@ -47,6 +50,8 @@ pub struct PeerParts {
     pub tasks: Tasks,
     /// Who takes exchanges of the membership state.
     pub exchange: Exchanger,
+    /// Who takes datagrams that do not get through otherwise.
+    pub relay: Exchanger,
     /// Who hears what peers tell of themselves.
     pub met: Meeter,
     /// Exchanges that peers began: pushes, and comparisons of the stores.
@@ -62,6 +67,7 @@ pub fn router(parts: PeerParts) -> Router {
         .route("/v1/peer/push", any(ask))
         .route("/v1/peer/sync", any(ask))
         .route("/v1/peer/members", any(members))
+        .route("/v1/peer/datagrams", any(datagrams))
         .route("/v1/peer/raft/{matter}", any(raft::take))
         .layer(DefaultBodyLimit::disable())
         .with_state(parts)
@@ -88,13 +94,15 @@ fn caller(request: &Request) -> Result<MemberId, Problem> {
 }
 
 async fn body(request: Request) -> Result<Bytes, Problem> {
+    let large = "a message between members is at most 128 MiB";
+    body_of(request, BODY_BYTES, large).await
+}
+
+async fn body_of(request: Request, most: usize, large: &'static str) -> Result<Bytes, Problem> {
     let body: Body = request.into_body();
-    match Limited::new(body, BODY_BYTES).collect().await {
+    match Limited::new(body, most).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(_) => Err(Problem::new(
-            Code::BodyTooLarge,
-            "a message between members is at most 128 MiB",
-        )),
+        Err(_) => Err(Problem::new(Code::BodyTooLarge, large)),
     }
 }
 
@@ -219,4 +227,18 @@ async fn exchange(parts: &PeerParts, request: Request) -> Result<Response, Probl
     let state = body(request).await?;
     let state = (parts.exchange)(from, state).await?;
     Ok((StatusCode::OK, state).into_response())
+}
+
+async fn datagrams(State(parts): State<PeerParts>, request: Request) -> Response {
+    relay(&parts, request)
+        .await
+        .unwrap_or_else(Problem::into_response)
+}
+
+async fn relay(parts: &PeerParts, request: Request) -> Result<Response, Problem> {
+    let from = caller(&request)?;
+    let large = "datagrams carried over HTTPS are at most 64 KiB at once";
+    let datagrams = body_of(request, DATAGRAMS_BYTES, large).await?;
+    let answer = (parts.relay)(from, datagrams).await?;
+    Ok((StatusCode::OK, answer).into_response())
 }

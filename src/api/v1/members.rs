@@ -18,6 +18,51 @@ use crate::model::{MemberId, WallTime};
 pub trait MemberDirectory: Send + Sync {
     /// All members that are known, this one among them. Must not wait.
     fn members(&self) -> Vec<MemberView>;
+    /// The ways in which this one looks for others, as they went lately. Must not wait.
+    fn ways(&self) -> Vec<WayView>;
+}
+
+/// One way to find members (`--discover`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WayView {
+    /// The way, as it was told.
+    pub way: String,
+    /// When it was looked at last; none if it was not yet, or is always open.
+    #[serde(serialize_with = "shown_if_any")]
+    pub asked: Option<WallTime>,
+    /// What is wrong with it, if anything.
+    pub trouble: Option<String>,
+    /// Where it leads.
+    pub found: Vec<FoundView>,
+}
+
+/// Where a way leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FoundView {
+    /// The address, and the port of the API.
+    pub address: SocketAddr,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The name of the member there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// Why nobody of the cluster answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// What came of an address that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// A member answered.
+    Member,
+    /// It is this member itself.
+    Itself,
+    /// It was not tried yet.
+    NotTried,
+    /// Nobody of the cluster answered.
+    Failed,
 }
 
 /// What is known of one member.
@@ -49,6 +94,9 @@ pub struct MemberView {
     pub digest: Option<u128>,
     /// Whether that equals this member's own.
     pub in_sync: bool,
+    /// How it is watched: over `udp`, or over `https` where datagrams do not get through. None of a
+    /// member that is not here, and of this one.
+    pub watched_over: Option<&'static str>,
     /// How far its clock is ahead of this member's, in milliseconds; none if that is unknown.
     pub clock_offset_ms: Option<i64>,
     /// Who decided to forget it, if it is forgotten.
@@ -90,6 +138,14 @@ impl MemberState {
 
 fn shown<T: std::fmt::Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(value)
+}
+
+#[expect(clippy::ref_option, reason = "serde passes the field by reference")]
+fn shown_if_any<S: Serializer>(value: &Option<WallTime>, to: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => to.collect_str(value),
+        None => to.serialize_none(),
+    }
 }
 
 #[expect(clippy::ref_option, reason = "serde passes the field by reference")]
@@ -227,6 +283,7 @@ mod tests {
             lag_ms: None,
             digest: None,
             in_sync: false,
+            watched_over: None,
             clock_offset_ms: None,
             forgotten_by: None,
             is_self: false,

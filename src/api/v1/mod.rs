@@ -33,7 +33,7 @@ use super::server::{Answer, Api, Call, Verb};
 
 pub(super) use strong_key::commit as commit_strong;
 
-pub use members::{MemberDirectory, MemberState, MemberView};
+pub use members::{FoundView, MemberDirectory, MemberState, MemberView, Outcome, WayView};
 pub use zgossip::{ZgossipBound, ZgossipDirectory, ZgossipServer, ZgossipView};
 
 /// The answer of a resource that needs no credentials and tells nothing secret, if it is one.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Serialize;
 
-use super::members::{MemberState, MemberView};
+use super::members::{MemberState, MemberView, WayView};
 use super::zgossip;
 use crate::api::reply;
 use crate::api::server::{Answer, Call};
@@ -34,6 +34,7 @@ struct Status<'a> {
     held_aside: HeldAside,
     collecting: Collecting,
     members: Members,
+    discovery: Vec<WayView>,
     ready: bool,
     strong: StrongView,
     zgossip: zgossip::Shown,
@@ -47,6 +48,8 @@ struct Members {
     dead: usize,
     left: usize,
     forgotten: usize,
+    /// How many of those that are here are watched over HTTPS, for want of datagrams.
+    over_https: usize,
 }
 
 /// What is stamped too far ahead of this member's clock.
@@ -197,6 +200,7 @@ impl StrongView {
 impl Members {
     fn count(members: &[MemberView]) -> Self {
         members.iter().fold(Self::default(), |mut counts, member| {
+            counts.over_https += usize::from(member.watched_over == Some("https"));
             match member.state {
                 MemberState::Alive => counts.alive += 1,
                 MemberState::Suspect => counts.suspect += 1,
@@ -243,6 +247,7 @@ pub(super) async fn get(call: &Call<'_>) -> Answer {
         held_aside: HeldAside::of(&view.store),
         collecting,
         members: Members::count(&members),
+        discovery: parts.members.ways(),
         strong: StrongView::of(&parts.strong),
         zgossip: zgossip::Shown::of(parts.zgossip.as_ref()),
         ready: parts.app.health().first_failure().is_none(),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use super::{Finding, strong};
+use super::{Finding, strong, ways};
 use crate::cli::exit::Exit;
 use crate::cli::session::{Session, body_json};
 use crate::config::{ClientConfig, Config, show_duration};
@@ -42,11 +42,15 @@ pub(super) async fn look(client: &ClientConfig, member: &Config) -> Vec<Finding>
         findings.push(disk(&status));
         findings.extend(conflicts(&status));
         findings.extend(deleted(&status));
+        findings.extend(ways::ways(&status));
     }
     findings.extend(readiness(&session).await);
     let all = session.json("/v1/members").await;
     match &all {
-        Ok(value) => findings.extend(members(value, member.discovery_port)),
+        Ok(value) => {
+            findings.extend(members(value, member.discovery_port));
+            findings.extend(ways::over_https(value, member.discovery_port));
+        }
         Err(why) => findings.push(Finding::failed("members", why.said(), "")),
     }
     findings.extend(strong::look(&session, all.ok().as_ref()).await);
@@ -219,7 +223,8 @@ fn members(value: &Value, udp_port: u16) -> Vec<Finding> {
     } else {
         let hint = format!(
             "others need the same secret and cluster id, and the same --discovery-port: here UDP \
-             {udp_port}, by multicast; where that does not pass, --discover static:HOST"
+             {udp_port}, by multicast; where that does not pass, --discover static:HOST, dns:NAME \
+             or file:PATH"
         );
         findings.push(Finding::warning(
             "members",

@@ -5,12 +5,14 @@
 //! | `host` | the configuration, the data directory, the secret, the network interfaces |
 //! | `certificate` | the port, TLS, how long the certificate is valid |
 //! | `cluster` | what the member says: credentials, readiness, members, agreement, clock |
+//! | `ways` | in which ways it looks for others, and who is watched over HTTPS |
 //! | `strong` | what the member says about its strong side |
 
 mod certificate;
 mod cluster;
 mod host;
 mod strong;
+mod ways;
 
 use serde_json::{Value, json};
 

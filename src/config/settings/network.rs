@@ -54,14 +54,17 @@ pub static DISCOVER: Setting = Setting {
     value: "WAY,…",
     preset: Preset::Text("multicast"),
     kind: Kind::List(
-        "a list of multicast and static:HOST[:PORT],HOST[:PORT],… (the port of the REST API, \
-         8000 if none is given), or none",
+        "a list of multicast, dns:NAME[:PORT], file:PATH and static:HOST[:PORT],HOST[:PORT],… \
+         (the port of the REST API, 8000 if none is given), or none",
     ),
     section: Section::Network,
     of: Use::Member,
     help: "How members find each other. multicast: by beacons on the same network. static: by \
-           asking the hosts listed. none: waits to be found.",
-    example: "multicast,static:a.example,b.example:8001",
+           asking the hosts listed. dns: by asking the addresses behind a name, which is asked \
+           for again and again; of a name like _gaggle._tcp.example the SRV records, which say \
+           the ports. file: by asking the hosts in a file, one a line, which is read again when \
+           it changes. none: waits to be found.",
+    example: "multicast,static:a.example,b.example:8001,dns:gaggle.example",
 };
 
 /// The UDP port of discovery.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use super::{Asked, Exchange, MembershipConfig};
+use super::ways::{News, Ways};
+use super::{Asked, Exchange, Matter, MembershipConfig};
 use crate::io::clock;
 use crate::io::tasks::Tasks;
 use crate::io::udp::{Packet, Place, Sockets, SocketsConfig, interfaces};
@@ -23,6 +24,9 @@ const BATCH: usize = 64;
 const LOOK_AT_INTERFACES: Duration = Duration::from_secs(3);
 /// How long an exchange may take.
 const EXCHANGE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a relay may take: while we run, and when we say goodbye.
+const RELAY_PATIENCE: Duration = Duration::from_secs(2);
+const GOODBYE_PATIENCE: Duration = Duration::from_millis(500);
 /// How many exchanges may have ended without having been looked at.
 const EXCHANGES: usize = 64;
 
@@ -35,10 +39,16 @@ pub(super) struct Outlets {
     pub(super) generations: watch::Sender<Generation>,
 }
 
-/// An exchange that has ended.
-pub(super) struct Ended {
-    target: SocketAddr,
-    answer: Option<Bytes>,
+/// A request that has ended.
+pub(super) enum Ended {
+    Exchange {
+        target: SocketAddr,
+        answer: Result<Bytes, String>,
+    },
+    Relay {
+        member: MemberId,
+        answer: Option<Bytes>,
+    },
 }
 
 pub(super) struct Driver {
@@ -47,8 +57,10 @@ pub(super) struct Driver {
     membership: Membership,
     sockets: Sockets,
     outlets: Outlets,
+    ways: Ways,
     places: Vec<Place>,
     missing: Vec<String>,
+    leaving: bool,
 }
 
 /// What woke the loop.
@@ -57,7 +69,7 @@ enum Woken {
     Packet(Packet),
     Asked(Asked),
     Ended(Ended),
-    Seeds(Vec<SocketAddr>),
+    News(News),
     Root(u128),
     Interfaces,
     Deadline,
@@ -71,7 +83,7 @@ pub(super) fn sockets(
     let (inbox, packets) = mpsc::channel(INBOX);
     let how = SocketsConfig {
         port: config.udp_port,
-        multicast: config.multicast,
+        multicast: config.discover.multicast,
     };
     let mut sockets = Sockets::new(how, tasks, inbox);
     match interfaces(&config.interfaces) {
@@ -101,7 +113,7 @@ pub(super) fn addresses(
 /// What comes in.
 pub(super) struct Inlets {
     packets: mpsc::Receiver<Packet>,
-    seeds: mpsc::Receiver<Vec<SocketAddr>>,
+    news: mpsc::Receiver<News>,
     asked: mpsc::Receiver<Asked>,
     root: Option<watch::Receiver<u128>>,
     ended: mpsc::Receiver<Ended>,
@@ -112,7 +124,7 @@ impl Inlets {
     /// All that can come in; the second is where exchanges that have ended go.
     pub(super) fn new(
         packets: mpsc::Receiver<Packet>,
-        seeds: mpsc::Receiver<Vec<SocketAddr>>,
+        news: mpsc::Receiver<News>,
         asked: mpsc::Receiver<Asked>,
         mut root: watch::Receiver<u128>,
     ) -> (Self, mpsc::Sender<Ended>) {
@@ -120,7 +132,7 @@ impl Inlets {
         let (sender, ended) = mpsc::channel(EXCHANGES);
         let inlets = Self {
             packets,
-            seeds,
+            news,
             asked,
             root: Some(root),
             ended,
@@ -137,7 +149,7 @@ impl Inlets {
             Some(packet) = self.packets.recv() => Woken::Packet(packet),
             Some(asked) = self.asked.recv() => Woken::Asked(asked),
             Some(ended) = self.ended.recv() => Woken::Ended(ended),
-            Some(seeds) = self.seeds.recv() => Woken::Seeds(seeds),
+            Some(news) = self.news.recv() => Woken::News(news),
             root = changed(&mut self.root) => Woken::Root(root),
             () = clock::sleep_until(self.interfaces_at) => {
                 self.interfaces_at = clock::mono().plus(LOOK_AT_INTERFACES);
@@ -155,6 +167,7 @@ impl Driver {
         membership: Membership,
         sockets: Sockets,
         outlets: Outlets,
+        ways: Ways,
     ) -> Self {
         Self {
             tasks: tasks.clone(),
@@ -162,16 +175,17 @@ impl Driver {
             membership,
             sockets,
             outlets,
+            ways,
             places: vec![],
             missing: vec![],
+            leaving: false,
         }
     }
 
     /// Runs until the goodbye is said, or until refused as a duplicate.
     pub(super) async fn run(mut self, mut inlets: Inlets) {
-        let mut leaving = false;
         while !self.membership.is_over() {
-            let tasks = self.tasks.clone();
+            let (tasks, leaving) = (self.tasks.clone(), self.leaving);
             let stopping = async move {
                 if leaving {
                     std::future::pending::<()>().await;
@@ -181,15 +195,17 @@ impl Driver {
             };
             match inlets.next(stopping, self.membership.deadline()).await {
                 Woken::Stop => {
-                    leaving = true;
+                    self.leaving = true;
                     self.tell(Event::Leave).await;
                 }
                 Woken::Packet(packet) => self.datagrams(packet, &mut inlets.packets).await,
                 Woken::Asked(asked) => self.answer(asked).await,
-                Woken::Ended(Ended { target, answer }) => {
-                    self.tell(Event::Exchanged { target, answer }).await;
+                Woken::Ended(ended) => self.ended(ended).await,
+                Woken::News(news) => {
+                    if let Some(seeds) = self.ways.take(news) {
+                        self.tell(Event::Seeds(seeds)).await;
+                    }
                 }
-                Woken::Seeds(seeds) => self.tell(Event::Seeds(seeds)).await,
                 Woken::Root(root) => self.tell(Event::Root(root)).await,
                 Woken::Interfaces => self.look_at_interfaces().await,
                 Woken::Deadline => {}
@@ -206,6 +222,23 @@ impl Driver {
             };
             self.tell(Event::Datagram { from, bytes }).await;
             next = more.try_recv().ok();
+        }
+    }
+
+    async fn ended(&mut self, ended: Ended) {
+        match ended {
+            Ended::Relay { member, answer } => self.tell(Event::Relayed { member, answer }).await,
+            Ended::Exchange { target, answer } => {
+                let answer = match answer {
+                    Ok(answer) => Some(answer),
+                    Err(why) => {
+                        self.ways.failed(target, why);
+                        None
+                    }
+                };
+                self.tell(Event::Exchanged { target, answer }).await;
+                self.ways.tried(target, self.membership.tried(target));
+            }
         }
     }
 
@@ -230,9 +263,13 @@ impl Driver {
         let now = self.now();
         let mut effects = vec![];
         let membership = &mut self.membership;
-        let answer = membership.answer(now, asked.member, &asked.body, &mut effects);
+        let (from, body) = (asked.member, &asked.body);
+        let answer = match asked.matter {
+            Matter::State => membership.answer(now, from, body, &mut effects),
+            Matter::Datagrams => membership.relayed(now, from, body, &mut effects),
+        };
         if let Err(error) = &answer {
-            tracing::warn!("refused a member state from {}: {error}", asked.member);
+            tracing::warn!("refused what {from} said of the members: {error}");
         }
         // Whoever asked may have gone away; then nobody needs the answer.
         drop(asked.reply.send(answer));
@@ -288,6 +325,27 @@ impl Driver {
                     let asking = ask(exchange, target, expected, body, ended);
                     self.tasks.spawn_until_stop(asking);
                 }
+                Effect::Relay {
+                    target,
+                    member,
+                    body,
+                } => {
+                    let exchange = Arc::clone(&self.outlets.exchange);
+                    let ended = self.outlets.ended.clone();
+                    let patience = if self.leaving {
+                        GOODBYE_PATIENCE
+                    } else {
+                        RELAY_PATIENCE
+                    };
+                    // Not until the stop: a goodbye may be among them.
+                    self.tasks.spawn(async move {
+                        let relaying = exchange.relay(target, member, body);
+                        let answer = tokio::time::timeout(patience, relaying).await;
+                        let answer = answer.ok().and_then(Result::ok);
+                        // The driver may have stopped; then nobody needs the answer.
+                        drop(ended.send(Ended::Relay { member, answer }).await);
+                    });
+                }
                 Effect::Publish(table) => {
                     let before = self.outlets.table.send_replace(Arc::clone(&table));
                     log_changes(&before, &table);
@@ -329,26 +387,32 @@ async fn ask(
 ) {
     let asking = exchange.exchange(target, expected, body);
     let answer = match tokio::time::timeout(EXCHANGE_PATIENCE, asking).await {
-        Ok(Ok(answer)) => Some(answer),
-        Ok(Err(error)) => {
-            tracing::debug!("no exchange with {target}: {error}");
-            None
-        }
-        Err(_late) => {
-            tracing::debug!("no exchange with {target}: no answer in time");
-            None
-        }
+        Ok(answer) => answer,
+        Err(_late) => Err("no answer in time".to_owned()),
     };
+    if let Err(why) = &answer {
+        tracing::debug!("no exchange with {target}: {why}");
+    }
     // The driver may have stopped; then nobody needs the answer.
-    drop(ended.send(Ended { target, answer }).await);
+    drop(ended.send(Ended::Exchange { target, answer }).await);
 }
 
 fn log_changes(before: &MemberTable, after: &MemberTable) {
     for row in after.others.values() {
-        let old = before.others.get(&row.id).map(|row| row.state);
-        if old != Some(row.state) {
-            let (id, name, state, https) = (row.id, &row.name, row.state, row.https);
+        let old = before.others.get(&row.id);
+        let (id, name, state, https) = (row.id, &row.name, row.state, row.https);
+        if old.map(|old| old.state) != Some(state) {
             tracing::info!("member {id} ({name}) at {https} is {state}");
+        }
+        let was_https = old.is_some_and(|old| old.https_only);
+        let udp = row.udp;
+        if row.https_only && !was_https {
+            tracing::warn!(
+                "datagrams (UDP) to member {id} ({name}) at {udp} do not get through: it is \
+                 watched over HTTPS"
+            );
+        } else if was_https && !row.https_only && state.is_live() {
+            tracing::info!("datagrams (UDP) to member {id} ({name}) at {udp} get through again");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The driver of the membership: one task that owns the sockets and the protocol, and what it
-//! needs of the world: names resolved again and again, exchanges over HTTPS, a clock.
+//! needs of the world: ways to find members, exchanges over HTTPS, a clock.
 
 mod driver;
-mod seeds;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -15,6 +15,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::config::Discover;
+use crate::io::dns::RESOLV_CONF;
 use crate::io::tasks::Tasks;
 use crate::io::udp::InterfaceChoice;
 use crate::io::{clock, random};
@@ -24,7 +26,7 @@ use crate::protocol::membership::{
     Alarm, Generation, Identity, Label, MemberTable, Membership, NoKey, Settings, StateError,
 };
 
-pub use seeds::{DEFAULT_SEED_PORT, Seed, SeedError};
+pub use ways::{Tried, WayReport};
 
 /// The peer protocols that this version speaks: the oldest and the newest.
 pub const PEER_PROTOCOLS: (u8, u8) = (1, 1);
@@ -57,10 +59,8 @@ pub struct MembershipConfig {
     /// The port of the groups, and of ours if it is free. Usually
     /// [`crate::io::udp::DEFAULT_PORT`].
     pub udp_port: u16,
-    /// Whether to send and hear beacons.
-    pub multicast: bool,
-    /// Members to dial (`--discover static:`).
-    pub seeds: Vec<Seed>,
+    /// In which ways to look for members.
+    pub discover: Discover,
     /// The keys of the secrets in force; the first seals, all open.
     pub keys: Vec<DatagramKey>,
     /// How long a dead or left member is remembered; default 7 days.
@@ -77,14 +77,34 @@ pub trait Exchange: Send + Sync + 'static {
         expected: Option<MemberId>,
         body: Bytes,
     ) -> BoxFuture<'_, Result<Bytes, String>>;
+
+    /// Carries datagrams to `member`, which answers at `target`, and gives its answer. Errors are
+    /// for the log.
+    fn relay(
+        &self,
+        target: SocketAddr,
+        member: MemberId,
+        body: Bytes,
+    ) -> BoxFuture<'_, Result<Bytes, String>>;
 }
 
-/// A state that arrived over HTTPS, and wants an answer.
+/// What a peer sends over HTTPS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matter {
+    /// What it knows of the members.
+    State,
+    /// Datagrams that do not get through otherwise.
+    Datagrams,
+}
+
+/// Something that arrived over HTTPS, and wants an answer.
 #[derive(Debug)]
 pub struct Asked {
     /// Who sent it, by its certificate.
     pub member: MemberId,
-    /// The state.
+    /// What it is.
+    pub matter: Matter,
+    /// The bytes.
     pub body: Bytes,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Result<Bytes, StateError>>,
@@ -94,7 +114,7 @@ pub struct Asked {
 pub struct Doors {
     /// How to exchange states.
     pub exchange: Arc<dyn Exchange>,
-    /// States that arrive over HTTPS.
+    /// What arrives over HTTPS.
     pub asked: mpsc::Receiver<Asked>,
     /// The digest root of our store.
     pub root: watch::Receiver<u128>,
@@ -109,6 +129,8 @@ pub struct MembershipHandle {
     pub alarms: mpsc::Receiver<Alarm>,
     /// The greatest generation that we used: to be kept on disk whenever it changes.
     pub generation: watch::Receiver<Generation>,
+    /// The ways to find members besides multicast, as they went lately.
+    pub ways: watch::Receiver<Arc<Vec<WayReport>>>,
 }
 
 /// Starts the driver. It says goodbye when `tasks` are told to stop, and ends.
@@ -148,8 +170,9 @@ pub fn start(
         seed: random::seed(),
     };
     let membership = Membership::new(now, wall, settings)?;
-    let seeds = seeds::resolver(tasks, config.seeds.clone());
-    let (inlets, ended) = driver::Inlets::new(packets, seeds, doors.asked, doors.root);
+    let resolv_conf = std::path::Path::new(RESOLV_CONF);
+    let (news, ways, reports) = ways::start(tasks, &config.discover, resolv_conf);
+    let (inlets, ended) = driver::Inlets::new(packets, news, doors.asked, doors.root);
     let (table, table_out) = watch::channel(membership.table());
     let (alarms, alarms_out) = mpsc::channel(ALARMS);
     let (generations, generation_out) = watch::channel(generation);
@@ -160,11 +183,12 @@ pub fn start(
         alarms,
         generations,
     };
-    let driver = driver::Driver::new(tasks, config, membership, sockets, outlets);
+    let driver = driver::Driver::new(tasks, config, membership, sockets, outlets, ways);
     tasks.spawn(driver.run(inlets));
     Ok(MembershipHandle {
         table: table_out,
         alarms: alarms_out,
         generation: generation_out,
+        ways: reports,
     })
 }

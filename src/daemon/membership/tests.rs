@@ -29,12 +29,33 @@ impl Exchange for Line {
         _expected: Option<MemberId>,
         body: Bytes,
     ) -> BoxFuture<'_, Result<Bytes, String>> {
+        self.call(target, Matter::State, body)
+    }
+
+    fn relay(
+        &self,
+        target: SocketAddr,
+        _member: MemberId,
+        body: Bytes,
+    ) -> BoxFuture<'_, Result<Bytes, String>> {
+        self.call(target, Matter::Datagrams, body)
+    }
+}
+
+impl Line {
+    fn call(
+        &self,
+        target: SocketAddr,
+        matter: Matter,
+        body: Bytes,
+    ) -> BoxFuture<'_, Result<Bytes, String>> {
         Box::pin(async move {
             let door = self.board.0.lock().get(&target.port()).cloned();
             let door = door.ok_or("nobody there")?;
             let (reply, answer) = oneshot::channel();
             let asked = Asked {
                 member: self.caller,
+                matter,
                 body,
                 reply,
             };
@@ -70,8 +91,7 @@ fn config(number: u64, udp_port: u16) -> MembershipConfig {
         advertise: None,
         interfaces: InterfaceChoice::Only(vec!["127.0.0.1".to_owned()]),
         udp_port,
-        multicast: true,
-        seeds: vec![],
+        discover: "multicast".parse().unwrap(),
         keys: vec![DatagramKey::from_bytes([7; 32])],
         forget_after: Duration::from_mins(10),
     }
@@ -170,8 +190,7 @@ async fn seeds_find_each_other_without_multicast() {
     let board = Switchboard::default();
     let port = free_port();
     let quiet = |number| MembershipConfig {
-        multicast: false,
-        seeds: vec!["127.0.0.1:50001".parse().unwrap()],
+        discover: "static:127.0.0.1:50001".parse().unwrap(),
         ..config(number, port)
     };
     let mut members: Vec<Member> = (1..=3).map(|n| launch(quiet(n), &board)).collect();

@@ -55,7 +55,8 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn abridge(&mut self, message: &[u8]) -> Vec<u8> {
+    /// The wire's form of a message, and whether it is a probe that wants an answer.
+    pub(super) fn abridge(&mut self, message: &[u8]) -> (Vec<u8>, bool) {
         if let Ok((header, news)) = postcard::take_from_bytes::<Header<Identity>>(message)
             && is_probe(&header.message)
         {
@@ -63,12 +64,13 @@ impl Wire {
             bytes.extend(digest(&header.dst));
             bytes.extend(encode(&(header.src_incarnation, &header.message)));
             bytes.extend(news);
-            if matches!(header.message, Message::Ping(_)) {
+            let wants_answer = matches!(header.message, Message::Ping(_));
+            if wants_answer {
                 self.probe = Some((header.dst, message.to_vec()));
             }
-            return bytes;
+            return (bytes, wants_answer);
         }
-        whole(message)
+        (whole(message), false)
     }
 
     /// `me` is who we are, `known` whom we know under the sender's member id.
@@ -187,7 +189,7 @@ mod tests {
     fn a_probe_and_its_answer_are_short_and_come_out_as_they_went_in() {
         for message in [Message::Ping(7), Message::Ack(7)] {
             let written = written(message);
-            let bytes = Wire::default().abridge(&written);
+            let (bytes, _) = Wire::default().abridge(&written);
             assert!(bytes.len() <= 12 + 6, "{} bytes", bytes.len());
             let heard = heard(&bytes, Some(&identity(1)));
             assert!(matches!(heard, Heard::Message(read) if read == written));
@@ -198,7 +200,7 @@ mod tests {
     fn everything_else_goes_whole() {
         for message in [Message::Announce, Message::Gossip, Message::TurnUndead] {
             let written = written(message);
-            let bytes = Wire::default().abridge(&written);
+            let (bytes, _) = Wire::default().abridge(&written);
             assert_eq!(bytes.len(), written.len() + FORM);
             let heard = heard(&bytes, None);
             assert!(matches!(heard, Heard::Message(read) if read == written));
@@ -211,7 +213,7 @@ mod tests {
         for known in [None, Some(&renewed)] {
             let mut wire = Wire::default();
             let written = written(Message::Ping(7));
-            let bytes = wire.abridge(&written);
+            let (bytes, _) = wire.abridge(&written);
             let Heard::Stranger(reply) = heard(&bytes, known) else {
                 panic!("it knows it");
             };
@@ -231,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_probe_of_who_we_were_is_not_ours() {
-        let bytes = Wire::default().abridge(&written(Message::Ping(7)));
+        let (bytes, wants_answer) = Wire::default().abridge(&written(Message::Ping(7)));
+        assert!(wants_answer);
         let me = identity(2).renewed(identity(2).generation.next());
         let from = sender(&identity(1));
         let heard = Wire::default().restore(&me, from, Some(&identity(1)), &bytes);
@@ -240,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let probe = Wire::default().abridge(&written(Message::Ping(7)));
+        let (probe, _) = Wire::default().abridge(&written(Message::Ping(7)));
         let cut = &probe[..10];
         let gossip = [&probe[..9], &encode(&(0_u16, Message::<Identity>::Gossip))].concat();
         for bytes in [b"", &[9][..], cut, &gossip, &[WHO, 0]] {

@@ -91,13 +91,24 @@ impl Membership {
                 };
                 self.rival_sign(now, sign, out);
             }
-            Opening::Accepted(letter) => self.letter(now, from, &letter, out),
+            Opening::Accepted(letter) => self.letter(now, Some(from), &letter, out),
         }
     }
 
-    fn letter(&mut self, now: Mono, from: SocketAddr, letter: &Letter, out: &mut Vec<Effect>) {
+    /// A letter of another member, which came straight `from` there or was relayed.
+    pub(super) fn letter(
+        &mut self,
+        now: Mono,
+        from: Option<SocketAddr>,
+        letter: &Letter,
+        out: &mut Vec<Effect>,
+    ) {
         let who = (letter.sender, letter.generation, letter.boot);
         self.note_source(now, from, who, letter.root);
+        // A beacon to the group says nothing of whether datagrams to single members pass.
+        if letter.kind != Kind::Beacon {
+            self.note_sign(letter.sender, from.is_some());
+        }
         self.note_clock(now, letter.sender, letter.sent_at, Way::Letter);
         let mut outputs = vec![];
         match letter.kind {
@@ -107,12 +118,15 @@ impl Membership {
                 let sender = (letter.sender, generation, letter.boot);
                 let payload = &letter.payload;
                 if let Some(reply) = self.swim.heard(now, sender, payload, &mut outputs) {
-                    self.send(now, from, Kind::Swim, reply, out);
+                    let to = from.unwrap_or(self.me.udp);
+                    self.post(now, letter.sender, to, (Kind::Swim, reply), out);
                 }
             }
-            Kind::Beacon => match beacon_of(letter) {
-                Some(identity) => return self.beacon_heard(now, from, identity, out),
-                None => self.swim.refused += 1,
+            Kind::Beacon => match (beacon_of(letter), from) {
+                (Some(identity), Some(from)) => {
+                    return self.beacon_heard(now, from, identity, out);
+                }
+                _ => self.swim.refused += 1,
             },
             Kind::Goodbye => match beacon::decode(&letter.payload) {
                 Some(identity) if identity.member == letter.sender && identity.leaving => {
@@ -133,6 +147,7 @@ impl Membership {
         identity: Identity,
         out: &mut Vec<Effect>,
     ) {
+        self.records.entry(identity.member).or_default().beaconed = true;
         let wanted = self.swim.find(identity.member).is_none_or(|known| {
             let newer = identity.generation > known.id().generation;
             let same = identity.generation == known.id().generation;
@@ -199,7 +214,7 @@ impl Membership {
         out: &mut Vec<Effect>,
     ) {
         let address = self.udp_of(to);
-        self.send(now, address, Kind::Swim, message, out);
+        self.post(now, to.member, address, (Kind::Swim, message), out);
     }
 
     pub(super) fn send_beacon_to(&mut self, now: Mono, to: SocketAddr, out: &mut Vec<Effect>) {
@@ -217,10 +232,10 @@ impl Membership {
 
     /// Tells a few live members our root, which every datagram carries.
     pub(super) fn tell_root(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        let live = self.table.live().map(|row| row.udp);
+        let live = self.table.live().map(|row| (row.id, row.udp));
         let few = live.sample(&mut self.rng, super::ROOT_FANOUT);
-        for to in few {
-            self.send(now, to, Kind::Root, b"", out);
+        for (member, to) in few {
+            self.post(now, member, to, (Kind::Root, b""), out);
         }
     }
 
@@ -236,16 +251,16 @@ impl Membership {
 
     pub(super) fn say_goodbye(&mut self, now: Mono, out: &mut Vec<Effect>) {
         let payload = beacon::encode(&self.me);
-        let live: Vec<_> = self.table.live().map(|row| row.udp).collect();
-        for to in live.into_iter().take(GOODBYES) {
-            self.send(now, to, Kind::Goodbye, &payload, out);
+        let live: Vec<_> = self.table.live().map(|row| (row.id, row.udp)).collect();
+        for (member, to) in live.into_iter().take(GOODBYES) {
+            self.post(now, member, to, (Kind::Goodbye, &payload), out);
         }
         if let Some(datagram) = self.seal(now, Kind::Goodbye, &payload) {
             out.push(Effect::Multicast(datagram));
         }
     }
 
-    fn send(
+    pub(super) fn send(
         &mut self,
         now: Mono,
         to: SocketAddr,
@@ -259,7 +274,7 @@ impl Membership {
         }
     }
 
-    fn seal(&mut self, now: Mono, kind: Kind, payload: &[u8]) -> Option<Bytes> {
+    pub(super) fn seal(&mut self, now: Mono, kind: Kind, payload: &[u8]) -> Option<Bytes> {
         let stamp = Stamp {
             generation: self.me.generation.number(),
             sent_at: self.wall(now),

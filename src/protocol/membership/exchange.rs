@@ -119,6 +119,11 @@ impl Membership {
         Ok(sender)
     }
 
+    /// How the last dial of `address` ended, if it was dialled.
+    pub fn tried(&self, address: SocketAddr) -> Option<Outcome> {
+        self.dialer.outcome(address)
+    }
+
     pub(super) fn exchanged(
         &mut self,
         now: Mono,
@@ -290,7 +295,7 @@ impl Membership {
     }
 
     /// Tells somebody all we know, and is told all it knows.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         now: Mono,
         target: SocketAddr,

@@ -14,6 +14,8 @@
 //! beacons are heard. Either way each side learns that the other takes it for dead; it then raises
 //! its generation, which makes it a new identity, and is alive again.
 //!
+//! **Where datagrams do not get through**, they are carried over HTTPS, see `relay`.
+//!
 //! **What a generation is for.** SWIM cannot refute a death. Only a greater generation of the same
 //! member can, and only its owner makes one: at a start, at a change of address, after a false
 //! death; at most once a second, so that two processes under one id do not fight without end.
@@ -25,6 +27,7 @@ mod datagrams;
 mod exchange;
 mod identity;
 mod news;
+mod relay;
 mod rivals;
 mod standing;
 mod state;
@@ -34,6 +37,8 @@ mod track;
 
 #[cfg(test)]
 mod idle_tests;
+#[cfg(test)]
+mod relay_tests;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -47,6 +52,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use self::relay::Relay;
 use self::rivals::{Rivals, Sign};
 use self::swim::{Output, Swim};
 use self::track::Record;
@@ -59,6 +65,7 @@ use crate::model::{ClusterId, MemberId, WallTime};
 
 pub use identity::{Generation, Identity, LABEL_LIMIT, Label};
 pub use news::{Alarm, Effect, Event};
+pub use relay::PARCEL_LIMIT;
 pub use state::{STATE_LIMIT, StateError};
 pub use table::{Counts, HeardRoot, MemberRow, MemberState, MemberTable};
 
@@ -137,6 +144,7 @@ pub struct Membership {
     beacon: Beacon,
     dialer: Dialer,
     swim: Swim,
+    relay: Relay,
     rivals: Rivals,
     records: BTreeMap<MemberId, Record>,
     courting: BTreeMap<MemberId, datagrams::Courtship>,
@@ -177,6 +185,7 @@ impl Membership {
             beacon: Beacon::new(now, rng.random()),
             dialer: Dialer::new(rng.random()),
             swim: Swim::new(me.clone(), rng.random()),
+            relay: Relay::new(settings.seed.rotate_left(1)),
             rivals: Rivals::new(me.boot, me.started, wall),
             forget_after: settings.forget_after,
             cluster,
@@ -250,6 +259,7 @@ impl Membership {
         for output in outputs {
             match output {
                 Output::Send(to, message) => self.send_swim(now, &to, &message, out),
+                Output::Probe(to, message) => self.send_probe(now, to, message, out),
                 Output::Up(id) => {
                     news = true;
                     self.came_up(now, &id);
@@ -262,6 +272,7 @@ impl Membership {
                     news = true;
                     if old.boot != new.boot {
                         self.opener.distrust(old.boot);
+                        self.drop_path(new.member);
                     }
                 }
                 Output::Defunct => {
@@ -345,7 +356,9 @@ impl Membership {
 
     fn run_parts(&mut self, now: Mono, out: &mut Vec<Effect>) {
         let mut outputs = vec![];
-        self.swim.on_deadline(now, &mut outputs);
+        let relay = &self.relay;
+        let spared = |member| relay.answered_lately(now, member);
+        self.swim.on_deadline(now, spared, &mut outputs);
         if !outputs.is_empty() {
             self.perform(now, outputs, out);
         }
@@ -363,6 +376,7 @@ impl Membership {
             self.send_beacon_to(now, address, out);
         }
         self.court(now, out);
+        self.run_relay(now, out);
     }
 }
 
@@ -381,10 +395,12 @@ impl Protocol for Membership {
                 self.dialer.on_event(now, seeds, &mut vec![]);
             }
             Event::Exchanged { target, answer } => self.exchanged(now, target, answer, out),
+            Event::Relayed { member, answer } => self.relay_ended(now, member, answer, out),
             Event::Root(root) => self.new_root(now, root),
             Event::Moved { udp, https } => self.moved(now, udp, https, out),
             Event::Leave => self.leave(now, out),
         }
+        self.flush(now, out);
         self.look_if_due(now, out);
     }
 
@@ -417,6 +433,7 @@ impl Protocol for Membership {
                 self.dialer.deadline(),
                 self.rivals.deadline(),
                 self.courtship_deadline(),
+                self.relay_deadline(),
             ]
             .into_iter()
             .flatten()

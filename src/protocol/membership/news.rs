@@ -18,12 +18,19 @@ pub enum Event {
         /// The bytes, nothing of them believed yet.
         bytes: Bytes,
     },
-    /// The addresses that `--discover static:` stands for now.
+    /// The addresses that the ways of `--discover` lead to now.
     Seeds(Vec<SocketAddr>),
     /// An exchange that was asked for has ended.
     Exchanged {
         /// With whom.
         target: SocketAddr,
+        /// The answer; `None` if it failed.
+        answer: Option<Bytes>,
+    },
+    /// A relay that was asked for has ended.
+    Relayed {
+        /// With whom.
+        member: MemberId,
         /// The answer; `None` if it failed.
         answer: Option<Bytes>,
     },
@@ -61,6 +68,15 @@ pub enum Effect {
         /// Who should answer; `None`: any member of the cluster.
         expected: Option<MemberId>,
         /// Our state.
+        body: Bytes,
+    },
+    /// Carry datagrams to a member over HTTPS; ends with [`Event::Relayed`].
+    Relay {
+        /// Where it answers.
+        target: SocketAddr,
+        /// Who it must be.
+        member: MemberId,
+        /// The datagrams.
         body: Bytes,
     },
     /// The table has changed.

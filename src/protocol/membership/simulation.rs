@@ -48,6 +48,17 @@ enum What {
         target: SocketAddr,
         answer: Option<Bytes>,
     },
+    Relay {
+        sender: usize,
+        target: SocketAddr,
+        member: MemberId,
+        body: Bytes,
+    },
+    Relayed {
+        sender: usize,
+        member: MemberId,
+        answer: Option<Bytes>,
+    },
 }
 
 enum Target {
@@ -86,6 +97,12 @@ pub(super) struct World {
     pub(super) unicast: bool,
     /// Whether exchanges over HTTPS get through.
     pub(super) https: bool,
+    /// Pairs (from, to) between which no datagram gets through.
+    pub(super) deaf: BTreeSet<(usize, usize)>,
+    /// How much longer than usual a relay takes, each way.
+    pub(super) slow_https: Duration,
+    /// How many relays were asked for.
+    pub(super) relays: u32,
     /// How long each datagram was that went out; one to the group counts once.
     pub(super) datagrams: Vec<usize>,
     /// How long each question and answer of an exchange was.
@@ -124,6 +141,9 @@ impl World {
             multicast: true,
             unicast: true,
             https: true,
+            deaf: BTreeSet::new(),
+            slow_https: Duration::ZERO,
+            relays: 0,
             datagrams: vec![],
             exchanges: vec![],
             queue: BinaryHeap::new(),
@@ -282,6 +302,22 @@ impl World {
                         },
                     );
                 }
+                Effect::Relay {
+                    target,
+                    member,
+                    body,
+                } => {
+                    self.relays += 1;
+                    let latency = self.latency() * 3 + self.slow_https;
+                    let sender = place;
+                    let relay = What::Relay {
+                        sender,
+                        target,
+                        member,
+                        body,
+                    };
+                    self.push(latency, relay);
+                }
                 Effect::Publish(table) => {
                     for (id, row) in &table.others {
                         let seen = &mut self.nodes[place].seen;
@@ -306,7 +342,7 @@ impl World {
                 self.datagrams.push(datagram.len());
             }
             Effect::Exchange { body, .. } => self.exchanges.push(body.len()),
-            Effect::Persist(_) | Effect::Publish(_) | Effect::Alarm(_) => {}
+            Effect::Relay { .. } | Effect::Persist(_) | Effect::Publish(_) | Effect::Alarm(_) => {}
         }
     }
 
@@ -359,6 +395,10 @@ impl World {
                     Target::Address(address) => self.at_udp(address),
                 };
                 let place = place.filter(|place| self.nodes[*place].part == part);
+                let marked = !self.deaf.is_empty();
+                let sender = marked.then(|| self.at_udp(from)).flatten();
+                let deaf = |place: &usize| sender.is_some_and(|s| self.deaf.contains(&(s, *place)));
+                let place = place.filter(|place| !deaf(place));
                 if let Some(place) = place {
                     self.tell(place, Event::Datagram { from, bytes });
                 }
@@ -373,17 +413,58 @@ impl World {
                 target,
                 answer,
             } => self.tell(asker, Event::Exchanged { target, answer }),
+            What::Relay {
+                sender,
+                target,
+                member,
+                body,
+            } => self.relay(sender, target, member, &body),
+            What::Relayed {
+                sender,
+                member,
+                answer,
+            } => self.tell(sender, Event::Relayed { member, answer }),
         }
+    }
+
+    fn relay(&mut self, sender: usize, target: SocketAddr, member: MemberId, body: &[u8]) {
+        let verified = self.nodes[sender].membership.me().member;
+        let place = self.at_https(sender, target);
+        let place = place.filter(|at| self.nodes[*at].membership.me().member == member);
+        let now = self.now;
+        let answer = place.and_then(|place| {
+            let mut out = vec![];
+            self.set_clock(place);
+            let membership = &mut self.nodes[place].membership;
+            let answer = membership.relayed(now, verified, body, &mut out).ok();
+            self.perform(place, out);
+            answer
+        });
+        let after = match answer {
+            Some(_) => self.latency() * 3 + self.slow_https,
+            None => EXCHANGE_TIMEOUT,
+        };
+        let ended = What::Relayed {
+            sender,
+            member,
+            answer,
+        };
+        self.push(after, ended);
+    }
+
+    /// Who answers over HTTPS at `target`, if `asker` can reach it.
+    fn at_https(&self, asker: usize, target: SocketAddr) -> Option<usize> {
+        let part = self.nodes[asker].part;
+        (0..self.nodes.len()).rev().find(|place| {
+            let node = &self.nodes[*place];
+            let there = node.running && node.membership.me().https == target;
+            there && node.part == part && self.https
+        })
     }
 
     fn ask(&mut self, asker: usize, target: SocketAddr, body: &[u8]) {
         let verified = self.nodes[asker].membership.me().member;
-        let part = self.nodes[asker].part;
-        let place = (0..self.nodes.len()).rev().find(|place| {
-            let node = &self.nodes[*place];
-            let there = node.running && node.membership.me().https == target;
-            there && node.part == part && self.https
-        });
+        let place = self.at_https(asker, target);
         let now = self.now;
         let answer = place.and_then(|place| {
             let mut out = vec![];

@@ -34,6 +34,8 @@ const PROBE_PERIOD: Duration = Duration::from_millis(500);
 const PROBE_RTT: Duration = Duration::from_millis(200);
 /// How long a suspect may take to refute, in a small cluster.
 const SUSPICION: Duration = Duration::from_secs(2);
+/// How long somebody is left alone who is spared.
+const RESPITE: Duration = Duration::from_secs(1);
 /// Up to this size a cluster is small.
 const SMALL: u32 = 32;
 /// Timers later than this were not late by chance: we slept.
@@ -44,6 +46,8 @@ const SLEPT: Duration = Duration::from_millis(400);
 pub(super) enum Output {
     /// Send this message to that member.
     Send(Identity, Bytes),
+    /// Send this probe to that member, which is to answer it at once.
+    Probe(Identity, Bytes),
     /// This member is alive.
     Up(Identity),
     /// This member, alive so far, is not any more.
@@ -172,8 +176,25 @@ impl Swim {
         }
     }
 
-    /// Runs the timers that are due.
-    pub(super) fn on_deadline(&mut self, now: Mono, out: &mut Vec<Output>) {
+    /// Whom we ourselves did not get an answer from, and shall take for dead if nothing is heard.
+    pub(super) fn accused(&self) -> impl Iterator<Item = &Identity> {
+        let timers = self.timers.iter().map(|Reverse(due)| &due.timer);
+        timers.filter_map(|timer| match timer {
+            Timer::ChangeSuspectToDown { member_id, .. } if !self.is_refuted(timer) => {
+                Some(member_id)
+            }
+            _ => None,
+        })
+    }
+
+    /// Runs the timers that are due. Nobody is taken for dead whom `spared` names: it is looked at
+    /// again a little later.
+    pub(super) fn on_deadline(
+        &mut self,
+        now: Mono,
+        spared: impl Fn(MemberId) -> bool,
+        out: &mut Vec<Output>,
+    ) {
         if self.deadline().is_some_and(|due| now.since(due) > SLEPT) {
             self.put_off(now);
         }
@@ -182,6 +203,13 @@ impl Swim {
                 break;
             };
             if self.is_refuted(&due.timer) {
+                continue;
+            }
+            if let Timer::ChangeSuspectToDown { member_id, .. } = &due.timer
+                && spared(member_id.member)
+            {
+                let at = now.plus(RESPITE);
+                self.timers.push(Reverse(Due { at, ..due }));
                 continue;
             }
             let result = self.foca.handle_timer(due.timer, &mut self.runtime);
@@ -232,8 +260,13 @@ impl Swim {
             self.timers.push(Reverse(Due { at, timer, order }));
         }
         while let Some((to, message)) = self.runtime.to_send() {
-            let message = self.wire.abridge(&message);
-            out.push(Output::Send(to, message.into()));
+            let (message, wants_answer) = self.wire.abridge(&message);
+            let send = if wants_answer {
+                Output::Probe
+            } else {
+                Output::Send
+            };
+            out.push(send(to, message.into()));
         }
         while let Some(told) = self.runtime.to_notify() {
             out.extend(match told {

@@ -83,6 +83,8 @@ pub struct MemberRow {
     pub clock: Option<Reading>,
     /// Whether it is seen over HTTPS only: datagrams do not get through.
     pub https_only: bool,
+    /// Whether a beacon of its was heard since we started.
+    pub beaconed: bool,
 }
 
 /// Counts since the start; for metrics.
@@ -102,6 +104,10 @@ pub struct Counts {
     pub exchanges: u64,
     /// Exchanges of state that failed.
     pub failed_exchanges: u64,
+    /// Requests that carried datagrams over HTTPS, because they do not get through otherwise.
+    pub relays: u64,
+    /// Such requests that had no answer.
+    pub failed_relays: u64,
     /// How often we had to raise our generation because others took us for dead.
     pub rejoins: u64,
     /// Members declared dead.

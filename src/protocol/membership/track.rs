@@ -25,8 +25,12 @@ pub(super) struct Record {
     /// The greatest generation heard, and under which boot and from where its datagrams come.
     pub(super) generation: u64,
     pub(super) source: Option<(BootId, SocketAddr)>,
-    /// When a datagram last came straight from it.
+    /// When a datagram of its own last came, straight or relayed.
     pub(super) heard: Option<Mono>,
+    /// How many came straight, in its present boot.
+    pub(super) direct: u64,
+    /// Whether a beacon of its was heard.
+    pub(super) beaconed: bool,
     pub(super) root: Option<HeardRoot>,
     pub(super) exchanged: Option<Mono>,
     /// What its clock said.
@@ -69,6 +73,7 @@ pub(super) fn own_row(me: &Identity, since: WallTime, root: Option<HeardRoot>) -
         exchanged: None,
         clock: None,
         https_only: false,
+        beaconed: false,
     }
 }
 
@@ -87,6 +92,7 @@ impl Membership {
     pub(super) fn went_down(&mut self, now: Mono, id: &Identity) {
         let record = self.records.entry(id.member).or_default();
         record.down = Some(now);
+        self.drop_path(id.member);
         self.opener.distrust(id.boot);
         if !id.leaving {
             self.counts.deaths += 1;
@@ -154,12 +160,12 @@ impl Membership {
         let id = member.id();
         let record = self.records.get(&id.member);
         let over_https = record.is_some_and(|record| record.alive_over_https(now));
-        let https_only = member.state() == State::Down && !id.leaving && over_https;
+        let revived = member.state() == State::Down && !id.leaving && over_https;
         let state = match member.state() {
             State::Alive => MemberState::Alive,
             State::Suspect => MemberState::Suspect,
             State::Down if id.leaving => MemberState::Left,
-            State::Down if https_only => MemberState::Alive,
+            State::Down if revived => MemberState::Alive,
             State::Down => MemberState::Dead,
         };
         let gone_since = record.and_then(|record| record.gone_since);
@@ -179,7 +185,8 @@ impl Membership {
             root: record.and_then(|record| record.root),
             exchanged: record.and_then(|record| record.exchanged),
             clock: record.and_then(|record| record.clock),
-            https_only,
+            https_only: revived || (state.is_live() && self.is_long_relayed(now, id.member)),
+            beaconed: record.is_some_and(|record| record.beaconed),
         }
     }
 
@@ -244,11 +251,11 @@ impl Membership {
         WallTime::from_millis(self.wall(now).millis().saturating_sub(after))
     }
 
-    /// A datagram came straight from a member.
+    /// A datagram of a member came, straight `from` there or relayed.
     pub(super) fn note_source(
         &mut self,
         now: Mono,
-        from: SocketAddr,
+        from: Option<SocketAddr>,
         (member, generation, boot): (MemberId, u64, BootId),
         root: u128,
     ) {
@@ -256,7 +263,7 @@ impl Membership {
         if generation < record.generation {
             return;
         }
-        let source = Some((boot, from));
+        let source = from.map_or(record.source, |from| Some((boot, from)));
         let moved = record.source != source || record.mute;
         record.generation = generation;
         record.source = source;

@@ -18,6 +18,7 @@ use super::{Act, Asker, Process, Question, Waiting};
 
 /// How long an exchange of states may take.
 const EXCHANGE: Duration = Duration::from_secs(5);
+const RELAY: Duration = Duration::from_secs(2);
 /// How long a peer may take to answer (`--peer-timeout`).
 const PEER: Duration = Duration::from_secs(5);
 
@@ -25,6 +26,8 @@ const PEER: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
     Exchange(SocketAddr),
+    /// Datagrams for a member.
+    Relay(MemberId),
     /// A push to a peer, with its number.
     Push(MemberId, u64),
     /// Up to where a peer has our writes, before the first push that claims anything.
@@ -47,6 +50,23 @@ impl Process {
             expected,
             question: Question::Exchange(body),
             limit: EXCHANGE,
+        });
+    }
+
+    pub(super) fn ask_relay(
+        &mut self,
+        target: SocketAddr,
+        member: MemberId,
+        body: Bytes,
+        out: &mut Vec<Act>,
+    ) {
+        let number = self.note_asked(Asked::Relay(member));
+        out.push(Act::Ask {
+            number,
+            target,
+            expected: Some(member),
+            question: Question::Relay(body),
+            limit: RELAY,
         });
     }
 
@@ -92,6 +112,9 @@ impl Process {
             None => {}
             Some(Asked::Exchange(target)) => {
                 self.tell_membership(now, Event::Exchanged { target, answer }, out);
+            }
+            Some(Asked::Relay(member)) => {
+                self.tell_membership(now, Event::Relayed { member, answer }, out);
             }
             Some(Asked::Push(peer, request)) => {
                 let reply = self.read_reply(answer, out);
@@ -140,6 +163,13 @@ impl Process {
             Question::Exchange(body) => {
                 let mut effects = Vec::new();
                 let answer = self.membership.answer(now, from, body, &mut effects);
+                self.perform(now, effects, out);
+                let answer = answer.ok();
+                out.push(Act::Answer { to, answer });
+            }
+            Question::Relay(body) => {
+                let mut effects = Vec::new();
+                let answer = self.membership.relayed(now, from, body, &mut effects);
                 self.perform(now, effects, out);
                 let answer = answer.ok();
                 out.push(Act::Answer { to, answer });

@@ -43,6 +43,8 @@ const CACHE: usize = 64 << 10;
 pub(crate) enum Question {
     /// A membership state.
     Exchange(Bytes),
+    /// Datagrams that do not get through otherwise.
+    Relay(Bytes),
     /// A message of push or sync.
     Peer(Bytes),
 }
@@ -309,6 +311,11 @@ impl Process {
                     expected,
                     body,
                 } => self.ask_exchange(target, expected, body, out),
+                Effect::Relay {
+                    target,
+                    member,
+                    body,
+                } => self.ask_relay(target, member, body, out),
                 Effect::Publish(table) => {
                     self.table = table;
                     self.take_table(now, out);

@@ -241,6 +241,8 @@ impl Crowd {
                     let (from, to) = (at, target);
                     self.queue.push(soon, Happens::Ask { from, to, body });
                 }
+                // All datagrams arrive: whatever is relayed all the same counts, and goes nowhere.
+                Effect::Relay { body, .. } => self.sent.exchanged += body.len() as u64,
                 Effect::Persist(_) | Effect::Publish(_) => {}
                 Effect::Alarm(alarm) => panic!("{alarm}"),
             }

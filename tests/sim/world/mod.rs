@@ -328,7 +328,7 @@ impl World {
         let Some(process) = &self.hosts[host].process else {
             return;
         };
-        let (Question::Exchange(body) | Question::Peer(body)) = &question;
+        let (Question::Exchange(body) | Question::Relay(body) | Question::Peer(body)) = &question;
         if let (Question::Peer(body), Trace::Print) = (&question, self.shape.trace) {
             let kind = body.get(1).map(|kind| {
                 [

@@ -5,5 +5,7 @@ mod addresses;
 mod cuts;
 mod discovery;
 mod gaggle07;
+mod names;
 mod network;
 mod strangers;
+mod without_udp;
