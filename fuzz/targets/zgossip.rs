@@ -21,8 +21,8 @@ fn greeting() -> Vec<u8> {
     octets
 }
 
-fn ready(socket_type: &[u8; 6]) -> Vec<u8> {
-    [READY, &socket_type[..], IDENTITY].concat()
+fn ready(socket_type: &str) -> Vec<u8> {
+    [READY, socket_type.as_bytes(), IDENTITY].concat()
 }
 
 /// What nodes of czmq say. The first octet says which side hears it, and in which pieces.
@@ -31,16 +31,15 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let more = b"\0\x04\xaa\xa0\x03\x01\0\x04\xaa\xa0\x04\x01\0\x04\xaa\xa0\x05\x01";
     let pings = b"\x04\x09\x04PING\0\x0ahi\x04\x05\x04PONG\x04\x08\x05ERROR\x01!";
     let long = [b"\x02\0\0\0\0\0\0\x01\0", &[b'x'; 256][..]].concat();
-    let of = |side: u8, role: &[u8; 6], rest: &[u8]| {
-        [&[side][..], &greeting(), &ready(role), rest].concat()
-    };
+    let of =
+        |side: u8, role: &str, rest: &[u8]| [&[side][..], &greeting(), &ready(role), rest].concat();
     vec![
-        of(0, b"DEALER", said),
-        of(1, b"ROUTER", said),
-        of(2, b"DEALER", &[&said[..], more].concat()),
-        of(3, b"ROUTER", &[&said[..], more].concat()),
-        of(4, b"DEALER", pings),
-        of(0, b"DEALER", &long),
+        of(0, "DEALER", said),
+        of(1, "ROUTER", said),
+        of(2, "DEALER", &[&said[..], more].concat()),
+        of(3, "ROUTER", &[&said[..], more].concat()),
+        of(4, "DEALER", pings),
+        of(0, "DEALER", &long),
         // Without a handshake of its own: see `run`.
         [&[128][..], said, more].concat(),
         [&[129][..], said, more, pings].concat(),
@@ -64,7 +63,7 @@ pub(crate) fn run(data: &[u8]) -> Shape {
     let octets = if how & 128 == 0 {
         rest.to_vec()
     } else {
-        let other = if how & 1 == 0 { b"DEALER" } else { b"ROUTER" };
+        let other = if how & 1 == 0 { "DEALER" } else { "ROUTER" };
         [&greeting(), &ready(other), rest].concat()
     };
     let piece = 1 + usize::from(how >> 1 & 63) * 7;

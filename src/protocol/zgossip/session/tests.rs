@@ -1,5 +1,6 @@
 //! Sessions against the octets of a trace, and czmq's table of states.
 
+use super::super::message::MessageError as M;
 use super::*;
 
 const GREETING: [u8; 64] = {
@@ -224,7 +225,6 @@ fn a_handshake_has_ten_seconds() {
 #[test]
 fn what_is_wrong_ends_the_connection_and_nothing_follows() {
     let message = |why| Fault::Message(why);
-    use super::super::message::MessageError as M;
     let cases: [(&[u8], Fault); 10] = [
         (b"\0\x04\xaa\xa1\x01\x01", message(M::Signature)),
         (b"\0\x04\xaa\xa0\x01\x02", message(M::Version(2))),

@@ -50,7 +50,7 @@ fn ours_are_the_octets_of_libzmq() {
     write_message(&mut message, b"\xaa\xa0\x01\x01");
     assert_eq!(message[..], *b"\0\x04\xaa\xa0\x01\x01");
     let mut long = BytesMut::new();
-    write_message(&mut long, &[7; 200_016]);
+    write_message(&mut long, &vec![7; 200_016]);
     assert_eq!(long[..9], [2, 0, 0, 0, 0, 0, 3, 0x0d, 0x50]);
     assert_eq!(long.len(), 9 + 200_016);
     let mut pings = BytesMut::new();
