@@ -247,19 +247,12 @@ impl Parts<'_> {
         );
         let (serving, counters) = serving::serving(config, certificates, &groups.front);
         let scrub = Arc::new(ScrubCounters::default());
-        let directory = Arc::new(Directory {
-            app: app.clone(),
-            table: contacts.table.clone(),
-            ways: contacts.ways.clone(),
-            multicast: config.discover.multicast,
-            push: replication.push.clone(),
-        });
+        let directory = self.directory(&contacts, &replication);
         let (table, of) = (&contacts.table, &directory);
         let metrics = metrics::registry(table, of, &replication, &peers, &counters);
         metrics::scrub(&metrics, &scrub);
         let strong = self.strong(client, contacts.table.clone(), back).await?;
-        let zgossip = zgossip::start(config, app, &strong, &groups.front).await?;
-        zgossip::metrics(&metrics, zgossip.as_ref());
+        let zgossip = self.zgossip(&metrics, &strong, &groups.front).await?;
         let door = PeerParts {
             app: app.clone(),
             strong: strong.clone(),
@@ -270,7 +263,6 @@ impl Parts<'_> {
             taken: Arc::default(),
         };
         self.keep_copy(&strong, back);
-        let zgossip = zgossip::directory(zgossip.as_ref());
         let api = self.api(back, directory, metrics.clone(), strong.clone(), zgossip);
         let behind = Behind {
             config,
@@ -287,6 +279,29 @@ impl Parts<'_> {
             forgotten,
             strong,
         })
+    }
+
+    /// What clients are told about the members.
+    fn directory(&self, contacts: &MembershipHandle, replication: &Replication) -> Arc<Directory> {
+        Arc::new(Directory {
+            app: self.store.app.clone(),
+            table: contacts.table.clone(),
+            ways: contacts.ways.clone(),
+            multicast: self.config.discover.multicast,
+            push: replication.push.clone(),
+        })
+    }
+
+    /// Starts the zgossip face, if it is on.
+    async fn zgossip(
+        &self,
+        metrics: &Metrics,
+        strong: &Strong,
+        tasks: &Tasks,
+    ) -> Result<Option<Arc<dyn ZgossipDirectory>>, DaemonError> {
+        let face = zgossip::start(self.config, &self.store.app, strong, tasks).await?;
+        zgossip::metrics(metrics, face.as_ref());
+        Ok(zgossip::directory(face.as_ref()))
     }
 
     /// Keeps `store.json` up to date.
