@@ -102,6 +102,7 @@ async fn status_counts_what_the_member_holds() {
             "members": {
                 "alive": 1, "suspect": 1, "dead": 0, "left": 0, "forgotten": 0, "over_https": 1,
             },
+            "zgossip": {"state": "off"},
             "discovery": [{
                 "way": "dns:gaggle.example", "asked": "2027-01-15T08:00:00Z", "trouble": null,
                 "found": [{
