@@ -41,7 +41,10 @@ impl StandIn {
     pub(super) fn new(environment: Environment<'_>) -> Self {
         let given = |name: &str| environment(name).filter(|value| !value.is_empty());
         let mut found = Self::default();
-        let (port, service) = (given(CLIENT_PORT), given(SERVICE_DNS_NAME));
+        // Kubernetes sets CLIENT_PORT=tcp://… in every pod beside a Service of the name "client".
+        let is_link = |port: &OsString| port.to_string_lossy().contains("://");
+        let port = given(CLIENT_PORT).filter(|port| !is_link(port));
+        let service = given(SERVICE_DNS_NAME);
         match (port, &service) {
             (None, None) => return found,
             (Some(port), _) => found.take(&s::MAP_LISTEN, CLIENT_PORT, port),
@@ -150,5 +153,14 @@ mod tests {
         ];
         assert!(stands(&pod).is_empty());
         assert!(found(&pod).notices().is_empty());
+    }
+
+    #[test]
+    fn what_kubernetes_sets_for_a_service_named_client_means_nothing() {
+        let link = ("CLIENT_PORT", "tcp://10.96.0.17:80");
+        assert_eq!(stands(&[link, ("MY_POD_NAME", "a-0")]), []);
+        let with_name = stands(&[link, ("SERVICE_DNS_NAME", "car.svc")]);
+        let port = with_name.iter().find(|(name, ..)| *name == "map-listen");
+        assert_eq!(port.unwrap().1, ITS_PORT);
     }
 }

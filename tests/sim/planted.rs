@@ -64,7 +64,7 @@ const TABLE: &[Plant] = &[
     ),
     plant(Bug::MergeByArrival, (1, 3, 0.1), &["resurrection"]),
     plant(Bug::WalkClaimsEarly, (1, 5, 0.4), &["vector"]),
-    plant(Bug::GoneReturns, (3, 3, 0.1), &["resurrection"]),
+    plant(Bug::GoneReturns, (2, 3, 0.1), &["resurrection"]),
     plant(Bug::PruneKeepsSum, (2, 3, 0.1), &["convergence", "audit"]),
     plant(Bug::FeedSkipsSync, (2, 3, 0.1), &["vector", "watch"]),
     plant(Bug::NeverSilent, (1, 3, 0.1), &["silent"]),

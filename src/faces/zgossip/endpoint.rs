@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -82,6 +82,9 @@ impl Listener {
             Bind::Ipc(path) => {
                 remove_stale(path).map_err(failed)?;
                 let listener = UnixListener::bind(path).map_err(failed)?;
+                // Who may reach it is said by the rights on its directory, not by our umask.
+                let open = fs::Permissions::from_mode(0o666);
+                fs::set_permissions(path, open).map_err(failed)?;
                 let inode = fs::symlink_metadata(path).map_err(failed)?.ino();
                 let path = path.clone();
                 let file = SocketFile { path, inode };

@@ -106,13 +106,12 @@ impl Tuples {
     pub(super) fn tuple(&self, key: &KeyName) -> Option<Tuple> {
         let (view, now) = (self.app.view(), self.app.now());
         let version = view.store.get(self.node.as_str(), key.as_str(), now)?;
-        // Never zero, which means for ever; the longest that fits is 49 days.
-        let left = |at: WallTime| at.millis().saturating_sub(now.millis());
-        let ttl = |at| u32::try_from(left(at)).unwrap_or(u32::MAX).max(1);
         Some(Tuple {
             key: Bytes::copy_from_slice(key.as_str().as_bytes()),
             value: Bytes::copy_from_slice(&version.value()?.octets),
-            ttl: version.expires.map_or(0, ttl),
+            // czmq does not use a TTL, but keeps the last one that it was told and sends it with
+            // other tuples, which would then end here.
+            ttl: 0,
         })
     }
 

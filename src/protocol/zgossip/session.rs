@@ -25,6 +25,9 @@ const ASK_AFTER: Duration = Duration::from_secs(5);
 /// After how long a silence it takes one that answered such a question before for dead.
 pub const SILENCE: Duration = Duration::from_secs(20);
 
+/// How often the other end may begin anew within a second: each time it is told everything.
+pub(super) const BEGINNINGS: u32 = 8;
+
 /// Which side of the connection this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -88,6 +91,8 @@ pub struct Session {
     heard: Mono,
     asked: Mono,
     answers: bool,
+    /// How often it began within the second that began then.
+    begun: (Mono, u32),
 }
 
 impl Session {
@@ -104,6 +109,7 @@ impl Session {
             heard: now,
             asked: now,
             answers: false,
+            begun: (now, 0),
         }
     }
 
@@ -155,7 +161,7 @@ impl Session {
                     }));
                     return Err(Fault::SocketType(theirs));
                 }
-                self.opened(now, out);
+                self.opened(now, out)?;
             }
             (_, Input::Error(reason)) => return Err(Fault::Refused(reason)),
             (Stage::Handshake, _) => return Err(Fault::Command("something else than READY")),
@@ -171,28 +177,41 @@ impl Session {
             (_, Input::Frame { more: false, body }) => {
                 let message = Message::decode(&body)?;
                 match self.role {
-                    Role::Server => self.server(message, out),
-                    Role::Client => self.client(now, message, out),
+                    Role::Server => self.server(now, message, out)?,
+                    Role::Client => self.client(now, message, out)?,
                 }
             }
         }
         Ok(())
     }
 
-    fn opened(&mut self, now: Mono, out: &mut Vec<Effect>) {
+    fn opened(&mut self, now: Mono, out: &mut Vec<Effect>) -> Result<(), Fault> {
         match self.role {
             Role::Server => self.stage = Stage::Start,
-            Role::Client => self.hello(now, out),
+            Role::Client => self.hello(now, out)?,
         }
+        Ok(())
+    }
+
+    /// The other end is to be told everything.
+    fn begin(&mut self, now: Mono, out: &mut Vec<Effect>) -> Result<(), Fault> {
+        let (since, times) = &mut self.begun;
+        if now >= since.plus(Duration::from_secs(1)) {
+            (*since, *times) = (now, 0);
+        }
+        *times += 1;
+        if *times > BEGINNINGS {
+            return Err(Fault::TooManyBeginnings(BEGINNINGS));
+        }
+        self.stage = Stage::Connected;
+        out.push(Effect::Begin);
+        Ok(())
     }
 
     /// What czmq's server does with a message, but for its faults.
-    fn server(&mut self, message: Message, out: &mut Vec<Effect>) {
+    fn server(&mut self, now: Mono, message: Message, out: &mut Vec<Effect>) -> Result<(), Fault> {
         match (self.stage, message) {
-            (Stage::Start, Message::Hello) => {
-                self.stage = Stage::Connected;
-                out.push(Effect::Begin);
-            }
+            (Stage::Start, Message::Hello) => self.begin(now, out)?,
             (Stage::Connected, Message::Publish(tuple)) => out.push(Effect::Tuple(tuple)),
             (_, Message::Ping) => out.push(said(&Message::Pong)),
             (_, message) => {
@@ -206,22 +225,23 @@ impl Session {
                 out.push(Effect::Pause);
             }
         }
+        Ok(())
     }
 
-    fn client(&mut self, now: Mono, message: Message, out: &mut Vec<Effect>) {
+    fn client(&mut self, now: Mono, message: Message, out: &mut Vec<Effect>) -> Result<(), Fault> {
         match message {
             Message::Publish(tuple) => out.push(Effect::Tuple(tuple)),
-            Message::Invalid => self.hello(now, out),
+            Message::Invalid => self.hello(now, out)?,
             // A server says neither HELLO nor PING; nothing depends on it.
             Message::Pong | Message::Hello | Message::Ping => {}
         }
+        Ok(())
     }
 
-    fn hello(&mut self, now: Mono, out: &mut Vec<Effect>) {
-        self.stage = Stage::Connected;
+    fn hello(&mut self, now: Mono, out: &mut Vec<Effect>) -> Result<(), Fault> {
         self.asked = now;
         out.push(said(&Message::Hello));
-        out.push(Effect::Begin);
+        self.begin(now, out)
     }
 
     /// Whether the other end answers a question of ours: by PONG of zgossip or of ZMTP 3.1.

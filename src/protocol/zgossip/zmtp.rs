@@ -63,6 +63,9 @@ pub enum Fault {
     /// The handshake was not over in time.
     #[error("the handshake took too long")]
     SlowHandshake,
+    /// It began anew again and again; each time it is told everything.
+    #[error("it began anew more than {0} times within a second")]
+    TooManyBeginnings(u32),
     /// Nothing was heard for too long from one that used to answer.
     #[error("nothing was heard for too long")]
     Silent,

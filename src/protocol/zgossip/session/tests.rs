@@ -270,3 +270,36 @@ fn a_handshake_that_is_none_ends() {
     let ends = Effect::Close(Fault::SocketType("DEALER"));
     assert_eq!(server.hear(ROUTER), [send(error), ends]);
 }
+
+#[test]
+fn who_begins_anew_again_and_again_is_disconnected() {
+    for role in [Role::Server, Role::Client] {
+        let mut side = Side::open(role);
+        // HELLO in the state `connected` is INVALID, and the next one begins anew.
+        let again = match role {
+            Role::Server => [HELLO, HELLO].concat(),
+            Role::Client => INVALID.to_vec(),
+        };
+        let mut begun = u32::from(role == Role::Client);
+        let end = loop {
+            let out = side.hear(&again);
+            begun += u32::from(out.contains(&Effect::Begin));
+            if let Some(Effect::Close(fault)) = out.last() {
+                break fault.clone();
+            }
+            assert!(begun <= BEGINNINGS, "{role:?}");
+        };
+        assert_eq!(end, Fault::TooManyBeginnings(BEGINNINGS));
+        assert_eq!(begun, BEGINNINGS, "{role:?}");
+    }
+}
+
+#[test]
+fn who_begins_anew_now_and_then_is_not_disconnected() {
+    let mut side = Side::open(Role::Server);
+    for _ in 0..10 * BEGINNINGS {
+        let out = side.hear(&[HELLO, HELLO].concat());
+        assert!(out.contains(&Effect::Begin), "{out:?}");
+        side.now = side.now.plus(Duration::from_millis(200));
+    }
+}
