@@ -185,12 +185,12 @@ mod tests {
 
     #[test]
     fn a_secret_is_handed_over_by_systemd_and_never_written_down() {
-        let unit = made(&[("secret-file", "/root/secret")]).unwrap();
+        let unit = made(&[("secret-file", "/etc/gaggle/secret")]).unwrap();
         let word = "--secret-file=${CREDENTIALS_DIRECTORY}/secret";
         assert!(line(&unit, "ExecStart=").ends_with(word), "{unit}");
         assert_eq!(
             line(&unit, "LoadCredential="),
-            "LoadCredential=secret:/root/secret"
+            "LoadCredential=secret:/etc/gaggle/secret"
         );
         let why = made(&[("password", "xyzzy")]).unwrap_err();
         assert!(
@@ -213,7 +213,7 @@ mod tests {
             let why = made(flags).unwrap_err();
             assert!(why.contains(part), "{why}");
         }
-        let why = unit(Path::new("/root/gaggle"), &Flags::new()).unwrap_err();
+        let why = unit(Path::new("/home/ann/gaggle"), &Flags::new()).unwrap_err();
         assert!(why.to_string().contains("/usr/local/bin"), "{why}");
     }
 }
